@@ -1,0 +1,25 @@
+"""The model that the project carries: trained by itself on synthetic people only. Its card is `README.md` beside this."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edge_reid.errors import UserError
+
+_FOLDER = Path(__file__).parent
+
+
+def checkpoint_path() -> Path:
+    """The reference checkpoint, `sdm-mgim` at width 0.25 and 256 x 128."""
+    return _existing(_FOLDER / "model.safetensors")
+
+
+def bundle_path() -> Path:
+    """The same network as a bundle: FP32 and INT8 for ONNX Runtime."""
+    return _existing(_FOLDER / "bundle")
+
+
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        raise UserError(f"{path}: this installation carries no reference model; build it with `make reference`")
+    return path

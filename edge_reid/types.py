@@ -1,0 +1,31 @@
+"""The nouns that every part shares. No torch here: a device imports this file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+Modality = Literal["visible", "thermal"]
+
+MODALITIES: tuple[Modality, ...] = get_args(Modality)
+"""In tensors a modality is its index here: 0 = visible, 1 = thermal."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture of one person: where it lies, who it is, which camera took it and what that camera sees."""
+
+    path: Path
+    identity: int
+    camera: int
+    modality: Modality
+
+
+def other_modality(modality: Modality) -> Modality:
+    """The modality that a person is searched in."""
+    return "thermal" if modality == "visible" else "visible"
+
+
+Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
+"""What a JSON file can hold: numbers of a recipe, provenance, machine-readable answers."""
