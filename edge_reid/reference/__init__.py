@@ -1,4 +1,4 @@
-"""The model that the project carries: trained by itself on synthetic people only. Its card is `README.md` beside this."""
+"""The model that the project carries: trained by itself on synthetic people. Its card is `README.md` beside this."""
 
 from __future__ import annotations
 

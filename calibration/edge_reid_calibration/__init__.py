@@ -1,0 +1,6 @@
+"""Makes a network smaller: which pictures calibrate it, what its values' ranges are, where 8 bits pay."""
+
+from edge_reid_calibration.collect import choose, fingerprint, load_chunks
+from edge_reid_calibration.quantize import Quantization, quantize
+
+__all__ = ["Quantization", "choose", "fingerprint", "load_chunks", "quantize"]

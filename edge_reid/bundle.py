@@ -1,0 +1,216 @@
+"""A bundle: the folder that a device needs and nothing else, with a manifest of what is in it and how good it is.
+
+Written whole or not at all; a file is handed out only after its bytes were checked against the manifest.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, field_validator
+
+from edge_reid.errors import UserError
+from edge_reid.files import atomic_file, sha256
+from edge_reid.types import Modality
+
+SCHEMA_VERSION = 1
+
+MANIFEST = "manifest.json"
+
+Precision = Literal["fp32", "fp16", "int8"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BundleFile(_Model):
+    """One file of the bundle."""
+
+    name: str
+    modality: Literal["visible", "thermal", "both"]
+    precision: Precision
+    backend: str
+    """The engine that opens it: "onnxruntime", "torch", ..."""
+    sha256: str
+    bytes: int
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_plain_name(cls, name: str) -> str:
+        if not name or Path(name).name != name:
+            raise ValueError("a file of a bundle lies in the bundle's own folder")
+        return name
+
+    def serves(self, modality: Modality) -> bool:
+        """Whether the file computes this modality."""
+        return self.modality in (modality, "both")
+
+
+class Result(_Model):
+    """One direction's accuracy; fractions 0..1."""
+
+    query_modality: Modality
+    gallery_modality: Modality
+    rank1: float
+    rank5: float
+    rank10: float
+    mean_ap: float
+    mean_inp: float
+    identities: int
+    queries: int
+    trials: int
+    protocol: str
+
+
+class Accuracy(_Model):
+    """Measured on the test people of the calibration's data folder, with the bundle's own files."""
+
+    before: list[Result]
+    """FP32, thermal to visible and visible to thermal."""
+    after: list[Result] | None
+    """INT8; None where the bundle has no INT8 files."""
+
+
+class MatchRates(_Model):
+    """What the match threshold does to single pictures of the same test people."""
+
+    precision: Precision
+    false_accept_rate: float
+    true_accept_rate: float
+
+
+class Calibration(_Model):
+    """The pictures of training people that fixed the INT8 ranges."""
+
+    method: str
+    files: dict[Modality, list[str]]
+    """Relative to the data folder."""
+    sha256: str
+    """Of their bytes, in this order."""
+    convolutions: dict[Modality, tuple[int, int]]
+    """How many compute in 8 bits, and how many there are."""
+
+
+class Provenance(_Model):
+    """Where the bundle comes from."""
+
+    checkpoint: str
+    checkpoint_sha256: str
+    epoch: int
+    data: str | None
+    calibration: Calibration | None
+    versions: dict[str, str]
+    date: str
+    command: str
+    training: dict[str, JsonValue]
+    """What the checkpoint says of itself."""
+
+
+class Manifest(_Model):
+    """Everything that a program must know before it opens a file of the bundle."""
+
+    schema_version: int = SCHEMA_VERSION
+    recipe: str
+    config: dict[str, JsonValue]
+    """All numbers of the recipe."""
+    input_size: tuple[int, int]
+    """(H, W) of the crops."""
+    embedding_dim: int
+    files: list[BundleFile]
+    accuracy: Accuracy | None
+    """None where no data folder was given."""
+    match_threshold: float | None
+    """Least cosine at which two people of different cameras count as one; None where no data folder was given."""
+    match_rates: MatchRates | None
+    gate_passed: bool | None
+    """Whether INT8 cost no more than the gate allows; None without INT8."""
+    forced: bool
+    """Written although the gate was not passed."""
+    provenance: Provenance
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle."""
+
+    path: Path
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, path: Path) -> Bundle:
+        """Read the manifest of the bundle in folder `path`; its files are checked when they are used.
+
+        Raises:
+            UserError: there is no bundle, it is damaged, or this version is too old for it.
+        """
+        file = path / MANIFEST
+        if not file.is_file():
+            raise UserError(f"{path}: not a bundle (it has no {MANIFEST}); make one with `edge-reid export`")
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+            version = content["schema_version"]
+            if version != SCHEMA_VERSION:
+                raise UserError(
+                    f"{file}: written for schema {version}, this version reads {SCHEMA_VERSION}; upgrade edge-reid or "
+                    "make the bundle again with `edge-reid export`"
+                )
+            return cls(path, Manifest.model_validate(content))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise UserError(
+                f"{file}: {where}: {first['msg']}; make the bundle again with `edge-reid export`"
+            ) from error
+        except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise UserError(f"{file}: not a manifest; make the bundle again with `edge-reid export`") from error
+
+    def entries(self, modality: Modality, backend: str) -> list[BundleFile]:
+        """The files that a backend can open for a modality."""
+        return [file for file in self.manifest.files if file.serves(modality) and file.backend == backend]
+
+    def file(self, modality: Modality, backend: str, precision: Precision) -> Path:
+        """The path of a file whose bytes are those that were exported.
+
+        Raises:
+            UserError: the bundle has no such file, it is missing, or it was changed.
+        """
+        for entry in self.entries(modality, backend):
+            if entry.precision == precision:
+                return self._checked(entry)
+        built = sorted({f"{file.backend} {file.precision}" for file in self.manifest.files if file.serves(modality)})
+        raise UserError(
+            f"{self.path}: holds no {backend} {precision} file for {modality}, only {', '.join(built)}; choose one of "
+            f"them or build it with `edge-reid export {'--int8 ' if precision == 'int8' else ''}...`"
+        )
+
+    def _checked(self, entry: BundleFile) -> Path:
+        path = self.path / entry.name
+        if not path.is_file():
+            raise UserError(f"{path}: missing from the bundle; copy it again or run `edge-reid export ...`")
+        if sha256(path) != entry.sha256:
+            raise UserError(f"{path}: changed since it was exported; copy it again or run `edge-reid export ...`")
+        return path
+
+
+def describe(
+    path: Path, modality: Literal["visible", "thermal", "both"], backend: str, precision: Precision
+) -> BundleFile:
+    """The manifest's entry for a finished file."""
+    return BundleFile(
+        name=path.name,
+        modality=modality,
+        precision=precision,
+        backend=backend,
+        sha256=sha256(path),
+        bytes=path.stat().st_size,
+    )
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write or replace the manifest of a folder."""
+    with atomic_file(folder / MANIFEST) as temporary:
+        temporary.write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")

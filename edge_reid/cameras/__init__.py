@@ -1,0 +1,1 @@
+"""Frames from cameras and files: sources, the pairing of two of them, and thermal gain."""

@@ -1,0 +1,178 @@
+"""The whole line in one command: each step is a command that a user could type, run in a process of its own.
+
+A step is finished when `steps/NAME.json` exists; it holds the command, its duration, the peak memory and the JSON that
+it printed. A second run starts at the first step that is not finished. The report is made from these files alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_reid import reference
+from edge_reid.errors import CheckFailed, UserError
+from edge_reid.files import atomic_file
+from edge_reid.report import write_report
+from edge_reid.types import Json
+
+SEED = 11
+"""Of the demo's people: nobody of them, and none of their cameras, took part in the training of the reference model."""
+
+APP = Path(__file__).parent.parent / "apps" / "dual_camera.py"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command of the demo."""
+
+    name: str
+    title: str
+    command: str
+    """As a user types it in a shell."""
+    makes: str | None = None
+    """What an unfinished run may have left in the demo's folder; removed before the step runs again. None: the command
+    goes on by itself."""
+
+
+def steps(out: Path) -> list[Step]:
+    """The commands in order."""
+    here, app = shlex.quote(str(out)), shlex.quote(str(APP))
+    people, model, scene = f"{here}/people", f"{here}/train/model.safetensors", f"{here}/scene"
+    tune = "--init reference --epochs 4 --steps 40 --learning-rate 3e-4"
+    return [
+        Step(
+            "people",
+            "Draw people and cameras that the reference model has not met",
+            f"edge-reid synth {people} --identities 300 --test-identities 100 --seed {SEED}",
+            "people",
+        ),
+        Step(
+            "before",
+            "Measure the reference model on people it never saw",
+            f"edge-reid evaluate reference {people} --baselines --json",
+        ),
+        Step(
+            "train",
+            "Train it further in front of the new cameras",
+            f"edge-reid train {people} --out {here}/train {tune}",
+        ),
+        Step(
+            "after",
+            "Measure it again",
+            f"edge-reid evaluate {model} {people} --sheet {here}/ranking.png --json",
+        ),
+        Step(
+            "export",
+            "Quantise to INT8 and export, with a gate on accuracy",
+            f"edge-reid export {model} --int8 --calibration {people} --out {here}/bundle --json",
+            "bundle",
+        ),
+        Step(
+            "benchmark",
+            "Benchmark the engines",
+            f"edge-reid benchmark {here}/bundle --data {people} --json",
+        ),
+        Step(
+            "full_size",
+            "Make an untrained network of full width, for its speed only",
+            f"edge-reid train {people} --out {here}/full_size --epochs 0 --width 1.0 --size 256 128",
+        ),
+        Step(
+            "full_export",
+            "Export it, too; it knows nobody, so that the gate means nothing",
+            f"edge-reid export {here}/full_size/model.safetensors --int8 --calibration {people} "
+            f"--out {here}/full_bundle --force --json",
+            "full_bundle",
+        ),
+        Step(
+            "full_benchmark",
+            "Benchmark the full width",
+            f"edge-reid benchmark {here}/full_bundle --batches 1 --json",
+        ),
+        Step(
+            "scene",
+            "Film a scene with a visible and a thermal camera",
+            f"edge-reid synth {scene} --scene --seed {SEED}",
+            "scene",
+        ),
+        Step(
+            "app",
+            "Follow people through both views",
+            f"python {app} --bundle {here}/bundle --visible {scene}/visible.avi --thermal {scene}/thermal.avi "
+            f"--offline --headless --events {here}/events.jsonl --record {here}/annotated.avi --tracks {here}/tracks --json",
+            "events.jsonl",
+        ),
+    ]
+
+
+def run_demo(out: Path) -> Path:
+    """Run the steps that are left and write the report; return its path, `out`/report.html.
+
+    Raises:
+        UserError: the demo cannot run here.
+        CheckFailed: a step failed.
+    """
+    if not APP.exists():
+        raise UserError(f"{APP}: the demo runs from a checkout of the repository, where apps/ lies; clone it first")
+    reference.checkpoint_path()
+    (out / "steps").mkdir(parents=True, exist_ok=True)
+    todo = steps(out)
+    for number, step in enumerate(todo, start=1):
+        record = out / "steps" / f"{step.name}.json"
+        if record.exists():
+            print(f"[{number}/{len(todo)}] {step.title}: done before", flush=True)
+            continue
+        print(f"[{number}/{len(todo)}] {step.title}\n      {step.command}", flush=True)
+        facts = _run(step, out)
+        with atomic_file(record) as temporary:
+            temporary.write_text(json.dumps(facts, indent=1))
+        print(f"      {facts['seconds']:.0f} s", flush=True)
+    report = write_report(out, [(step.name, step.title) for step in todo])
+    print(f"{report}: open it in a browser")
+    return report
+
+
+def _run(step: Step, out: Path) -> dict[str, Json]:
+    if step.makes:
+        _remove(out / step.makes)
+    python = {"edge-reid": [sys.executable, "-m", "edge_reid.cli"], "python": [sys.executable]}
+    program, *options = shlex.split(step.command)
+    command = [*python[program], *options]
+    began = time.monotonic()
+    # standard error stays on the terminal: progress bars live there
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    seconds = time.monotonic() - began
+    if done.returncode:
+        sys.stdout.write(done.stdout)
+        raise CheckFailed(f"step {step.name} ended with exit code {done.returncode}; mend it and run the demo again")
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return {
+        "command": step.command,
+        "seconds": round(seconds, 2),
+        "peak_bytes_so_far": peak,
+        "printed": _last_json(done.stdout),
+    }
+
+
+def _last_json(text: str) -> Json:
+    """The JSON document on the last line, by the commands' contract; None where a command prints none."""
+    lines = text.strip().splitlines()
+    if lines and lines[-1].startswith(("{", "[")):
+        document: Json = json.loads(lines[-1])
+        return document
+    return None
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

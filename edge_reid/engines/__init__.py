@@ -1,0 +1,58 @@
+"""Engines: a bundle's network on a runtime. A runtime is imported when it is chosen, never before."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+from edge_reid.bundle import Bundle, Precision
+from edge_reid.engines.base import Engine, EngineFacts
+from edge_reid.errors import UserError
+from edge_reid.types import Modality
+
+__all__ = ["BACKENDS", "Engine", "EngineFacts", "load_engine"]
+
+BACKENDS = {
+    "onnxruntime": ("edge_reid.engines.onnxruntime_engine", "pip install onnxruntime"),
+    "torch": ("edge_reid.engines.torch_engine", "pip install 'edge-reid[train]'"),
+}
+"""Where each backend lives, and how its library is installed."""
+
+
+def load_engine(
+    bundle: Bundle | Path,
+    modality: Modality,
+    backend: str | None = None,
+    precision: Precision | None = None,
+    device: str | None = None,
+) -> Engine:
+    """Open a bundle's network.
+
+    Args:
+        bundle: an opened bundle or its folder.
+        modality: of the crops.
+        backend: one of `BACKENDS`; onnxruntime when not given.
+        precision: "int8" if the bundle has it for this backend, else "fp32", when not given.
+        device: "cpu" (when not given) or "cuda".
+
+    Raises:
+        UserError: the backend is unknown or not installed, the bundle does not hold what is asked for, or the machine
+            has no such device. Nothing is replaced by something else.
+    """
+    opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+    chosen = backend or "onnxruntime"
+    if chosen not in BACKENDS:
+        raise UserError(f"backend {chosen!r} does not exist; choose one of: {', '.join(BACKENDS)}")
+    if device not in (None, "cpu", "cuda"):
+        raise UserError(f"device {device!r} does not exist; choose cpu or cuda")
+    if precision is None:
+        built = {entry.precision for entry in opened.entries(modality, chosen)}
+        precision = "int8" if "int8" in built else "fp32"
+    file = opened.file(modality, chosen, precision)
+    module, remedy = BACKENDS[chosen]
+    try:
+        implementation = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise UserError(f"backend {chosen}: {error.name} is not installed; {remedy}") from error
+    engine: Engine = implementation.open_engine(opened.manifest, file, modality, precision, device or "cpu")
+    return engine

@@ -1,0 +1,38 @@
+"""What no training at all achieves: nearest neighbours on raw pixels and on silhouettes. Shapes: N pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_reid.data.folder import FolderDataset
+from edge_reid.evaluation.extract import extract
+from edge_reid.evaluation.protocols import Embedded
+from edge_reid.preprocess import read_crop, resize
+from edge_reid.types import Modality, Sample
+
+SIZE = (64, 32)
+
+
+def raw_pixels(samples: Sequence[Sample]) -> Embedded:
+    """Grey pictures at 64 x 32 without their mean, as unit vectors `(N, 2048)`."""
+    return Embedded(samples, extract(samples, _pixels, SIZE))
+
+
+def silhouettes(dataset: FolderDataset, modality: Modality) -> Embedded | None:
+    """True outlines from the part labels of the test pictures, as unit vectors; None where the folder has none."""
+    samples = dataset.query(modality)
+    paths = [dataset.parts_path(sample) for sample in samples]
+    if not all(paths):
+        return None
+    masks = [resize((read_crop(path, "thermal", SIZE) > 0).astype(np.uint8) * 255, SIZE) for path in paths if path]
+    return Embedded(samples, _pixels(np.stack(masks)))
+
+
+def _pixels(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    grey = crops.astype(np.float32) if crops.ndim == 3 else crops.astype(np.float32).mean(axis=3)
+    flat = grey.reshape(len(grey), -1)
+    flat = flat - flat.mean(axis=1, keepdims=True)
+    return np.asarray(flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6), dtype=np.float32)

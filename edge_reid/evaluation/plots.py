@@ -1,0 +1,65 @@
+"""A ranking in pictures: who was searched, and who was found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_reid.evaluation.protocols import Embedded
+from edge_reid.files import atomic_file
+from edge_reid.preprocess import read_crop
+from edge_reid.types import Sample
+
+PAPER, INK, RIGHT, WRONG = (250, 250, 250), (51, 39, 29), (80, 160, 40), (50, 50, 210)
+CELL = (176, 88)
+FRAME = 4
+
+
+def ranking_sheet(
+    path: Path, pairs: list[tuple[Embedded, Embedded]], *, queries: int = 5, top: int = 10, seed: int = 0
+) -> None:
+    """Write a PNG: for each (query, gallery) pair some queries, one a row, with their `top` nearest gallery pictures.
+
+    The gallery holds one random picture of each identity, as in a single-shot trial; right ones are framed green, wrong
+    ones red. The queries are drawn at random, not chosen.
+    """
+    rows = []
+    for query, gallery in pairs:
+        random = np.random.default_rng(seed)
+        identities = gallery.identities()
+        drawn = np.array([random.choice(np.flatnonzero(identities == i)) for i in np.unique(identities)])
+        chosen = random.permutation(len(query.samples))[:queries]
+        similarity = query.embeddings[chosen] @ gallery.embeddings[drawn].T
+        rows.append(_caption(f"{query.modality} to {gallery.modality}", top))
+        for row, scores in zip(chosen, similarity, strict=True):
+            who = query.samples[row]
+            best = np.argsort(-scores, kind="stable")[:top]
+            found = [_cell(gallery.samples[drawn[i]], who.identity, f"{scores[i]:.2f}") for i in best]
+            found += [np.full_like(found[0], PAPER[0])] * (top - len(found))
+            gap = np.full((found[0].shape[0], 14, 3), PAPER[0], np.uint8)
+            rows.append(np.hstack([_cell(who, None, "query"), gap, *found]))
+    done, encoded = cv2.imencode(".png", np.vstack(rows))
+    if not done:
+        raise RuntimeError(f"{path}: OpenCV could not encode the sheet")
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(encoded.tobytes())
+
+
+def _cell(sample: Sample, searched: int | None, label: str) -> NDArray[np.uint8]:
+    crop = read_crop(sample.path, sample.modality, CELL)
+    color = crop if crop.ndim == 3 else cv2.cvtColor(crop, cv2.COLOR_GRAY2BGR)
+    frame = INK if searched is None else RIGHT if sample.identity == searched else WRONG
+    framed = cv2.copyMakeBorder(color, FRAME, FRAME, FRAME, FRAME, cv2.BORDER_CONSTANT, value=frame)
+    padded = cv2.copyMakeBorder(framed, 4, 20, 4, 4, cv2.BORDER_CONSTANT, value=PAPER)
+    place = (8, padded.shape[0] - 6)
+    cv2.putText(padded, label, place, cv2.FONT_HERSHEY_SIMPLEX, 0.42, INK, 1, cv2.LINE_AA)
+    return np.asarray(padded, dtype=np.uint8)
+
+
+def _caption(text: str, top: int) -> NDArray[np.uint8]:
+    strip = np.full((34, (top + 1) * (CELL[1] + 2 * FRAME + 8) + 14, 3), PAPER[0], np.uint8)
+    cv2.putText(strip, text, (8, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.6, INK, 1, cv2.LINE_AA)
+    return strip

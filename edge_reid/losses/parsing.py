@@ -1,0 +1,24 @@
+"""Which part of a person a place of the map shows. Shapes: B rows, K classes, h x w the map, H x W the label maps."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+IGNORE = 255
+"""The label of a pixel that counts in no class: erased, or of a picture without a label map."""
+
+
+def parsing(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy of `(B, K, h, w)` logits with the labels `(B, H, W)` at the centres of the map's cells.
+
+    0 when every label is IGNORE.
+    """
+    rows, columns = (
+        ((torch.arange(cells, device=labels.device) + 0.5) * pixels / cells).long()
+        for cells, pixels in zip(logits.shape[2:], labels.shape[1:], strict=True)
+    )
+    targets = labels[:, rows][:, :, columns].long()
+    total = F.cross_entropy(logits.float(), targets, ignore_index=IGNORE, reduction="sum")
+    return total / (targets != IGNORE).sum().clamp(min=1)

@@ -1,0 +1,1 @@
+"""People in two views: detection, tracking, matching, and the picture and events that come of it."""

@@ -1,0 +1,113 @@
+"""How a track looks: the mean embedding of its best crops, taken on a schedule.
+
+Shapes: h, w the frame's size; H, W the network's input; D the embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_reid.people.detection import areas, intersections
+from edge_reid.people.tracking import Track
+from edge_reid.preprocess import resize
+from edge_reid.types import Modality
+
+Embed = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+"""Crops of one modality, uint8 `(N, H, W, 3)` BGR or `(N, H, W)`, to embeddings `(N, D)`: an engine's `embed`."""
+
+MOST_PER_TRACK = 24
+MOST_PER_STEP = 4
+"""Crops of one modality in one batch: bounds the time that a frame takes however many people walk in at once."""
+
+FIRST_INTERVAL = 0.1
+"""Seconds from a track's first crop to its second; each later one waits this much longer than the one before."""
+
+MOST_OVERLAP = 0.3
+"""Share of a person's box that others may cover: above, the crop shows two people."""
+
+
+@dataclass
+class Appearance:
+    """The weighted sum of a track's embeddings, how many there are, and when the next is due."""
+
+    total: NDArray[np.float32]
+    count: int = 0
+    due: float = 0.0
+
+    @property
+    def embedding(self) -> NDArray[np.float32]:
+        """Their mean as a unit vector `(D,)`."""
+        return np.asarray(self.total / max(float(np.linalg.norm(self.total)), 1e-12), dtype=np.float32)
+
+
+class Appearances:
+    """The appearances of one camera's tracks."""
+
+    def __init__(self, modality: Modality, embed: Embed, size: tuple[int, int]) -> None:
+        """Take the engine's `embed` and its input size (H, W)."""
+        self._modality = modality
+        self._embed = embed
+        self._size = size
+        self._known: dict[int, Appearance] = {}
+
+    @property
+    def embeddings(self) -> dict[int, NDArray[np.float32]]:
+        """Unit vectors `(D,)` by track number, of the tracks embedded at least once."""
+        return {number: appearance.embedding for number, appearance in self._known.items()}
+
+    def step(self, frame: NDArray[np.uint8], tracks: list[Track], time: float) -> set[int]:
+        """Embed the tracks that are due and well visible in this frame; return the numbers of those."""
+        due = [track for track in tracks if track.phase == "confirmed" and track.detected and self._is_due(track, time)]
+        if not due:
+            return set()
+        visible = _visible_shares(tracks, frame.shape[:2])
+        clear = [track for track in due if visible[track.number] >= 1.0 - MOST_OVERLAP]
+        chosen = sorted(clear, key=self._urgency)[:MOST_PER_STEP]
+        if not chosen:
+            return set()
+        crops = np.stack([resize(_cut(frame, track), self._size) for track in chosen])
+        for track, crop, embedding in zip(chosen, crops, self._embed(crops), strict=True):
+            height = track.box[3] - track.box[1]
+            weight = min(1.0, float(height) / self._size[0]) * visible[track.number] * _sharpness(crop)
+            appearance = self._known.setdefault(track.number, Appearance(np.zeros_like(embedding)))
+            appearance.total += np.float32(weight) * embedding
+            appearance.count += 1
+            appearance.due = time + FIRST_INTERVAL * appearance.count
+        return {track.number for track in chosen}
+
+    def forget(self, number: int) -> None:
+        """Drop what is known of a track that ended."""
+        self._known.pop(number, None)
+
+    def _is_due(self, track: Track, time: float) -> bool:
+        appearance = self._known.get(track.number)
+        return appearance is None or (appearance.count < MOST_PER_TRACK and time >= appearance.due)
+
+    def _urgency(self, track: Track) -> tuple[int, float]:
+        appearance = self._known.get(track.number)
+        return (0, track.started) if appearance is None else (appearance.count, appearance.due)
+
+
+def _visible_shares(tracks: list[Track], shape: tuple[int, ...]) -> dict[int, float]:
+    """The share of each track's box that lies in the frame and under no other track's box (the worst other one)."""
+    boxes = np.stack([track.box for track in tracks])
+    frame = np.array([[0, 0, shape[1], shape[0]]], np.float32)
+    covered = intersections(boxes, boxes)
+    np.fill_diagonal(covered, 0.0)
+    shares = (intersections(boxes, frame)[:, 0] - covered.max(axis=1)) / areas(boxes)
+    return {track.number: float(share) for track, share in zip(tracks, shares, strict=True)}
+
+
+def _cut(frame: NDArray[np.uint8], track: Track) -> NDArray[np.uint8]:
+    left, top, right, bottom = np.maximum(np.rint(track.box), 0).astype(int)
+    return frame[top:bottom, left:right]
+
+
+def _sharpness(crop: NDArray[np.uint8]) -> float:
+    """Above 0: the order of magnitude of the edges' strength. A blurred or noiseless crop counts less."""
+    return float(np.log1p(cv2.Laplacian(crop, cv2.CV_16S).var()))

@@ -1,0 +1,145 @@
+"""Who in the visible view is who in the thermal view: one-to-one, by votes, and never forced.
+
+Shapes: V visible tracks, T thermal tracks, D the embedding. Scores are cosines.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from edge_reid.types import Modality
+
+Embeddings = Mapping[int, NDArray[np.float32]]
+"""Unit vectors `(D,)` by track number."""
+
+VOTES_TO_BIND = 3
+VOTES_TO_UNBIND = 3
+LOYALTY = 0.05
+"""Cosine by which a couple that is bound may fall short, or others exceed it, before that counts against it."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """A visible and a thermal track that are one person, and the cosine at the last vote."""
+
+    visible: int
+    thermal: int
+    person: int
+    score: float
+
+
+@dataclass(frozen=True)
+class Change:
+    """A link that was made or undone."""
+
+    link: Link
+    made: bool
+
+
+class Matcher:
+    """Links between the tracks of two cameras, and the person numbers that go with them.
+
+    A person number is held by at most one live track of each camera, and by one of both only while they are linked:
+    two people seen at once in one camera are never the same.
+    """
+
+    def __init__(self, threshold: float) -> None:
+        """`threshold` is the least cosine of a match, as a bundle's manifest states it."""
+        self._threshold = threshold
+        self._links: dict[tuple[int, int], Link] = {}
+        self._votes: Counter[tuple[int, int]] = Counter()
+        self._doubts: Counter[tuple[int, int]] = Counter()
+        self._people: dict[Modality, dict[int, int]] = {"visible": {}, "thermal": {}}
+        self._count = 0
+
+    @property
+    def links(self) -> list[Link]:
+        """The links that hold."""
+        return list(self._links.values())
+
+    def person(self, modality: Modality, track: int) -> int | None:
+        """The person number of a track, None while it is unknown."""
+        return self._people[modality].get(track)
+
+    def step(self, visible: Embeddings, thermal: Embeddings, changed: Mapping[Modality, set[int]]) -> list[Change]:
+        """Vote with the embeddings of all live tracks; only couples with a changed embedding have a new vote.
+
+        Args:
+            visible: embeddings of the visible camera's tracks.
+            thermal: embeddings of the thermal camera's tracks.
+            changed: numbers of the tracks whose embedding is new since the last step.
+        """
+        if not visible or not thermal or not any(changed.values()):
+            return []
+        agreed = self._assign(visible, thermal)
+        changes = []
+        for couple in [*self._links, *(couple for couple in agreed if couple not in self._links)]:
+            if couple[0] not in changed["visible"] and couple[1] not in changed["thermal"]:
+                continue
+            if couple in self._links:
+                changes += self._confirm(couple, agreed.get(couple))
+            else:
+                changes += self._vote(couple, agreed[couple])
+        return changes
+
+    def forget(self, modality: Modality, track: int) -> list[Change]:
+        """Drop a track that ended; its partner keeps the person number."""
+        side = 0 if modality == "visible" else 1
+        gone = [couple for couple in self._links if couple[side] == track]
+        changes = [Change(self._links.pop(couple), made=False) for couple in gone]
+        for counter in (self._votes, self._doubts):
+            for couple in [couple for couple in counter if couple[side] == track]:
+                del counter[couple]
+        self._people[modality].pop(track, None)
+        return changes
+
+    def _assign(self, visible: Embeddings, thermal: Embeddings) -> dict[tuple[int, int], float]:
+        """The best one-to-one couples above the threshold, with their cosines."""
+        rows, columns = list(visible), list(thermal)
+        scores = np.stack(list(visible.values())) @ np.stack(list(thermal.values())).T
+        loyalty = np.array([[LOYALTY * ((row, column) in self._links) for column in columns] for row in rows])
+        # what exceeds the threshold is the gain of a couple; without gain it is worth as much as none at all,
+        # so no good couple is broken up to make two bad ones
+        gains = np.maximum(scores + loyalty - self._threshold, 0.0)
+        chosen = linear_sum_assignment(gains, maximize=True)
+        return {(rows[i], columns[j]): float(scores[i, j]) for i, j in zip(*chosen, strict=True) if gains[i, j] > 0.0}
+
+    def _confirm(self, couple: tuple[int, int], score: float | None) -> list[Change]:
+        """Count what speaks against a link, and undo it after several contradictions in a row."""
+        link = self._links[couple]
+        if score is not None:
+            self._doubts[couple] = 0
+            self._links[couple] = Link(link.visible, link.thermal, link.person, score)
+            return []
+        self._doubts[couple] += 1
+        if self._doubts[couple] < VOTES_TO_UNBIND:
+            return []
+        del self._links[couple], self._doubts[couple], self._votes[couple]
+        # the number stays with one of the two, or two people would share it
+        del self._people["thermal"][link.thermal]
+        return [Change(link, made=False)]
+
+    def _vote(self, couple: tuple[int, int], score: float) -> list[Change]:
+        """Count what speaks for a couple; link it after several votes, if both are free by then."""
+        visible, thermal = couple
+        rivals = [other for other in self._votes if other != couple and (other[0] == visible or other[1] == thermal)]
+        for rival in rivals:
+            self._votes[rival] = max(0, self._votes[rival] - 1)
+        self._votes[couple] = min(self._votes[couple] + 1, VOTES_TO_BIND)
+        taken = any(visible == other[0] or thermal == other[1] for other in self._links)
+        if taken or self._votes[couple] < VOTES_TO_BIND:
+            return []
+        numbers = [self._people["visible"].get(visible), self._people["thermal"].get(thermal)]
+        known = [number for number in numbers if number is not None]
+        if not known:
+            self._count += 1
+        person = min(known, default=self._count)
+        self._people["visible"][visible] = self._people["thermal"][thermal] = person
+        self._links[couple] = Link(visible, thermal, person, score)
+        return [Change(self._links[couple], made=True)]

@@ -1,0 +1,173 @@
+"""What a run leaves behind: events as JSON lines, tracks as MOT text, the annotated video."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_reid.cameras.sources import Frame
+from edge_reid.errors import UserError
+from edge_reid.files import atomic_file, atomic_folder
+from edge_reid.people.pipeline import Event, View
+from edge_reid.types import MODALITIES, Modality
+
+EVENT_SCHEMA = 1
+
+FORMATS = {".avi": "MJPG", ".mp4": "mp4v"}
+"""What OpenCV's packages can write everywhere, and under a licence that asks for nothing."""
+
+TRACK_FILES = {"visible.txt", "thermal.txt", "links.txt"}
+
+
+class EventLog:
+    """One JSON object a line, each written out at once: whatever ends the program, the file is whole up to there.
+
+    Every line has `schema`, `event`, `stream_time` (seconds since the start) and `wall_time` (ISO 8601, UTC).
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Create the file.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("w", encoding="utf-8", buffering=1)
+        except OSError as error:
+            raise UserError(f"--events {path}: cannot be written ({error.strerror}); choose another file") from error
+
+    def write(self, event: Event) -> None:
+        """Append one event."""
+        line = {
+            "schema": EVENT_SCHEMA,
+            "event": event.name,
+            "stream_time": round(event.time, 3),
+            "wall_time": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+        }
+        self._file.write(json.dumps(line | event.details) + "\n")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class TrackFiles:
+    """Tracks per camera and the links between them, one line for each in each frame; frames count from 1.
+
+    `visible.txt`, `thermal.txt` (MOT text): frame, track, left, top, width, height, score, -1, -1, -1
+    `links.txt`: visible frame, thermal frame, visible track, thermal track, person, cosine
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Create the files in an existing folder."""
+        self._files = {name: (folder / name).open("w", encoding="utf-8") for name in TRACK_FILES}
+
+    def write(self, frames: Mapping[Modality, Frame], view: View) -> None:
+        """Append what was seen in these frames."""
+        for modality, frame in frames.items():
+            for sighting in view.sightings[modality]:
+                left, top, right, bottom = (float(edge) for edge in sighting.box)
+                self._files[f"{modality}.txt"].write(
+                    f"{frame.index + 1},{sighting.track},{left:.1f},{top:.1f},{right - left:.1f},{bottom - top:.1f},"
+                    f"{sighting.score:.3f},-1,-1,-1\n"
+                )
+        if len(frames) == len(MODALITIES):
+            numbers = ",".join(str(frames[modality].index + 1) for modality in MODALITIES)
+            for link in view.links:
+                self._files["links.txt"].write(
+                    f"{numbers},{link.visible},{link.thermal},{link.person},{link.score:.4f}\n"
+                )
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in self._files.values():
+            file.close()
+
+
+class Recording:
+    """An annotated video of constant rate: frames are repeated or left out so that it keeps the stream's time."""
+
+    def __init__(self, path: Path, rate: float) -> None:
+        """Prepare a file whose suffix (.avi or .mp4) chooses the format; it is opened with the first picture."""
+        self._path = path
+        self._rate = rate
+        self._writer: cv2.VideoWriter | None = None
+        self._written = 0
+
+    def write(self, picture: NDArray[np.uint8], time: float) -> None:
+        """Append a picture that was taken at `time` seconds.
+
+        Raises:
+            UserError: OpenCV cannot write this format here.
+        """
+        if self._writer is None:
+            code = cv2.VideoWriter.fourcc(*FORMATS[self._path.suffix.lower()])
+            size = (picture.shape[1], picture.shape[0])
+            self._writer = cv2.VideoWriter(str(self._path), cv2.CAP_FFMPEG, code, self._rate, size)
+            if not self._writer.isOpened():
+                raise UserError(
+                    f"--record: this OpenCV cannot write {self._path.suffix}; choose the other of .avi, .mp4"
+                )
+        due = round(time * self._rate) + 1
+        # at most a second is filled up: after a long outage the video jumps rather than stands still
+        for _ in range(min(due - self._written, round(self._rate))):
+            self._writer.write(picture)
+        self._written = max(self._written, due)
+
+    def close(self) -> None:
+        """Complete the file.
+
+        Raises:
+            UserError: what was written cannot be read back; the disk is full, for one.
+        """
+        if self._writer is None:
+            raise UserError("--record: no frame came, so there is no video; check the sources")
+        self._writer.release()
+        if not cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG).read()[0]:
+            raise UserError("--record: the video was not written whole; free some disk space and run again")
+
+
+@contextlib.contextmanager
+def recording(path: Path | None, rate: float) -> Iterator[Recording | None]:
+    """A recording that becomes `path` when the block ends well and leaves nothing when it does not; None without path.
+
+    Raises:
+        UserError: the suffix is none that can be written.
+    """
+    if path is None:
+        yield None
+        return
+    if path.suffix.lower() not in FORMATS:
+        raise UserError(f"--record {path}: unknown kind of video; end the name in {' or '.join(FORMATS)}")
+    with atomic_file(path) as temporary:
+        video = Recording(temporary, rate)
+        yield video
+        video.close()
+
+
+@contextlib.contextmanager
+def track_files(folder: Path | None) -> Iterator[TrackFiles | None]:
+    """Track files that become `folder` when the block ends well, replacing older ones; None without a folder.
+
+    Raises:
+        UserError: the folder holds something else, which is not ours to remove.
+    """
+    if folder is None:
+        yield None
+        return
+    if folder.exists() and not (folder.is_dir() and {path.name for path in folder.iterdir()} <= TRACK_FILES):
+        raise UserError(f"--tracks {folder}: exists and holds other things than tracks; choose another folder")
+    with atomic_folder(folder, overwrite=True) as temporary:
+        files = TrackFiles(temporary)
+        try:
+            yield files
+        finally:
+            files.close()

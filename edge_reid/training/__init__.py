@@ -1,0 +1,1 @@
+"""Training: one loop, its schedule and its checkpoints. Importing this package imports torch."""

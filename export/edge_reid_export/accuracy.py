@@ -1,0 +1,62 @@
+"""What INT8 costs in accuracy, whether that is too much, and from which cosine on two people count as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import product
+
+import numpy as np
+
+from edge_reid.bundle import Bundle, MatchRates, Precision, Result
+from edge_reid.data.folder import FolderDataset
+from edge_reid.engines import load_engine
+from edge_reid.evaluation import Embedded, both_directions, extract
+from edge_reid.types import MODALITIES, Modality
+
+FALSE_ACCEPTS = 0.01
+"""Share of the pairs of different people that the match threshold lets pass."""
+
+_METRICS = {"rank1": "rank-1", "mean_ap": "mAP"}
+
+
+def embed_test(bundle: Bundle, dataset: FolderDataset, precision: Precision) -> dict[Modality, Embedded]:
+    """The test pictures of both modalities through the bundle's own onnxruntime files."""
+    embedded: dict[Modality, Embedded] = {}
+    for modality in MODALITIES:
+        engine = load_engine(bundle, modality, "onnxruntime", precision)
+        samples = dataset.query(modality)
+        embedded[modality] = Embedded(samples, extract(samples, engine.embed, bundle.manifest.input_size))
+        engine.close()
+    return embedded
+
+
+def results(embedded: dict[Modality, Embedded], data: str) -> list[Result]:
+    """Thermal to visible, and visible to thermal."""
+    evaluations = both_directions(embedded["visible"], embedded["thermal"], data=data)
+    known = set(Result.model_fields)
+    return [Result(**{k: v for k, v in asdict(evaluation).items() if k in known}) for evaluation in evaluations]
+
+
+def shortfalls(before: Sequence[Result], after: Sequence[Result], points: float) -> list[str]:
+    """Where more than `points` percentage points were lost; empty if the gate is passed."""
+    lines = []
+    for (old, new), (field, name) in product(zip(before, after, strict=True), _METRICS.items()):
+        lost = 100 * (getattr(old, field) - getattr(new, field))
+        if lost > points + 1e-9:
+            lines.append(f"{name} {old.query_modality} to {old.gallery_modality} lost {lost:.2f} points")
+    return lines
+
+
+def match_threshold(embedded: dict[Modality, Embedded], precision: Precision) -> tuple[float, MatchRates]:
+    """The cosine above which one pair in a hundred of different people, one picture each, would pass for the same."""
+    visible, thermal = embedded["visible"], embedded["thermal"]
+    scores = visible.embeddings @ thermal.embeddings.T
+    same = visible.identities()[:, None] == thermal.identities()[None, :]
+    threshold = float(np.quantile(scores[~same], 1 - FALSE_ACCEPTS))
+    rates = MatchRates(
+        precision=precision,
+        false_accept_rate=float((scores[~same] >= threshold).mean()),
+        true_accept_rate=float((scores[same] >= threshold).mean()),
+    )
+    return threshold, rates

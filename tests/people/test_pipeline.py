@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+from conftest import Film, embed
+from numpy.typing import NDArray
+
+from edge_reid.people.appearance import MOST_PER_STEP, Appearances
+from edge_reid.people.detection import Detections, intersection_over_union
+from edge_reid.people.motion import MotionDetector
+from edge_reid.people.pipeline import Event, Pipeline, View
+from edge_reid.people.tracking import Tracker
+from edge_reid.types import MODALITIES
+
+SIZE = (32, 16)
+
+
+def new_pipeline(threshold: float = 0.5) -> Pipeline:
+    detectors = {modality: MotionDetector(modality) for modality in MODALITIES}
+    return Pipeline(detectors, dict.fromkeys(MODALITIES, embed), SIZE, threshold=threshold)
+
+
+def follow(film: Film, pipeline: Pipeline) -> tuple[list[View], list[Event]]:
+    views = []
+    for index in range(film.frames):
+        views.append(pipeline.step({modality: film.frame(index, modality) for modality in MODALITIES}))
+    events = [event for view in views for event in view.events]
+    return views, events + pipeline.finish(film.frames / 10)
+
+
+def test_each_walker_gets_one_number_that_both_views_share(film: Film) -> None:
+    views, events = follow(film, new_pipeline())
+    names = Counter(event.name for event in events)
+    assert names["matched"] == 3
+    assert {event.details["person"] for event in events if event.name == "matched"} == {1, 2, 3}
+    shown = 0
+    for index, view in enumerate(views):
+        for link in view.links:
+            shown += 1
+            ends = []
+            for modality, number in (("visible", link.visible), ("thermal", link.thermal)):
+                (sighting,) = [seen for seen in view.sightings[modality] if seen.track == number]
+                assert sighting.person == link.person
+                boxes = [film.box(person, index, modality) or (0, 0, 1, 1) for person in range(3)]
+                overlaps = intersection_over_union(sighting.box[None], np.array(boxes, np.float32))[0]
+                ends.append(int(overlaps.argmax()))
+            assert ends[0] == ends[1]
+    assert shown > 60
+
+
+def test_a_track_that_starts_also_ends_and_so_does_a_link(film: Film) -> None:
+    _, events = follow(film, new_pipeline())
+    for began, ended in (("track_started", "track_lost"), ("matched", "unmatched")):
+        keys = ("camera", "track") if began == "track_started" else ("visible_track", "thermal_track")
+        starts = Counter(tuple(event.details[key] for key in keys) for event in events if event.name == began)
+        ends = Counter(tuple(event.details[key] for key in keys) for event in events if event.name == ended)
+        assert starts == ends
+        assert set(starts.values()) == {1}
+    assert [event.time for event in events] == sorted(event.time for event in events)
+
+
+def test_nobody_is_matched_above_an_unreachable_threshold(film: Film) -> None:
+    views, events = follow(film, new_pipeline(threshold=1.1))
+    assert not [event for event in events if event.name == "matched"]
+    assert all(sighting.person is None for view in views for seen in view.sightings.values() for sighting in seen)
+
+
+def test_one_camera_alone_goes_on(film: Film) -> None:
+    pipeline = new_pipeline()
+    views = [pipeline.step({"thermal": film.frame(index, "thermal")}) for index in range(film.frames)]
+    assert max(len(view.sightings["thermal"]) for view in views) == 3
+    assert all(view.sightings["visible"] == [] for view in views)
+
+
+def crowd(count: int) -> tuple[Tracker, NDArray[np.uint8]]:
+    tracker = Tracker()
+    boxes = np.array([[20 + 40 * n, 20, 50 + 40 * n, 90] for n in range(count)], np.float32)
+    for step in range(3):
+        tracker.step(Detections(boxes, np.full(count, 0.9, np.float32)), step / 10)
+    return tracker, np.zeros((120, 60 + 40 * count, 3), np.uint8)
+
+
+def test_crops_of_a_step_go_in_one_bounded_batch_and_nobody_is_left_out() -> None:
+    sizes = []
+
+    def counting(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        assert crops.shape[1:] == (*SIZE, 3)
+        sizes.append(len(crops))
+        return np.ones((len(crops), 2), np.float32)
+
+    tracker, frame = crowd(6)
+    appearances = Appearances("visible", counting, SIZE)
+    embedded = [appearances.step(frame, tracker.tracks, 0.3), appearances.step(frame, tracker.tracks, 0.3)]
+    assert sizes == [MOST_PER_STEP, 2]
+    assert embedded[0] | embedded[1] == {1, 2, 3, 4, 5, 6}
+    assert appearances.step(frame, tracker.tracks, 0.3) == set(), "not due again yet"
+
+
+def test_a_track_is_embedded_ever_more_rarely_and_not_for_ever() -> None:
+    tracker, frame = crowd(1)
+    appearances = Appearances("visible", lambda crops: np.ones((len(crops), 2), np.float32), SIZE)
+    moments = [time for time in np.arange(0.0, 60.0, 0.05) if appearances.step(frame, tracker.tracks, float(time))]
+    assert len(moments) == 24
+    assert moments[1] < 0.2
+    assert (np.diff(np.diff(moments)) > -0.051).all()
+
+
+def test_people_who_cover_each_other_or_leave_the_frame_are_not_embedded() -> None:
+    tracker = Tracker()
+    boxes = np.array([[20, 20, 60, 120], [40, 20, 80, 120], [-25, 20, 15, 120], [120, 20, 160, 120]], np.float32)
+    for step in range(3):
+        tracker.step(Detections(boxes, np.full(4, 0.9, np.float32)), step / 10)
+    appearances = Appearances("visible", lambda crops: np.ones((len(crops), 2), np.float32), SIZE)
+    assert appearances.step(np.zeros((140, 200, 3), np.uint8), tracker.tracks, 0.2) == {4}
+
+
+def test_sharp_and_large_crops_count_more() -> None:
+    blurred, sharp = np.zeros((140, 200), np.uint8), np.zeros((140, 200), np.uint8)
+    sharp[:, ::2] = 200
+    answers = iter([np.array([[1.0, 0.0]], np.float32), np.array([[0.0, 1.0]], np.float32)])
+    appearances = Appearances("thermal", lambda crops: next(answers), SIZE)
+    tracker, _ = crowd(1)
+    appearances.step(blurred + np.uint8(1) * (np.arange(200) % 3 == 0), tracker.tracks, 0.3)
+    appearances.step(sharp, tracker.tracks, 0.6)
+    first, second = appearances.embeddings[1]
+    assert second > 2 * first > 0
+    assert np.hypot(first, second) == np.float32(1.0)

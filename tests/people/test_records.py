@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from conftest import Film, embed
+
+from edge_reid.errors import UserError
+from edge_reid.people.drawing import Canvas, color_of
+from edge_reid.people.matching import Link
+from edge_reid.people.meter import Meter
+from edge_reid.people.pipeline import Event, Sighting, View
+from edge_reid.people.records import EventLog, recording, track_files
+
+BOX = np.array([20, 30, 60, 130], np.float32)
+
+
+def view() -> View:
+    known = Sighting(3, BOX, 0.9, 1, True)
+    unknown = Sighting(4, BOX + 150, 0.9, None, False)
+    return View({"visible": [known, unknown], "thermal": [known]}, [Link(3, 3, 1, 0.77)], [], {"embed": 2.0})
+
+
+def test_events_are_lines_of_json_that_are_on_disk_at_once(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "new" / "events.jsonl")
+    log.write(Event("track_started", 1.23456, {"camera": "visible", "track": 3, "person": None}))
+    (line,) = (tmp_path / "new" / "events.jsonl").read_text().splitlines()
+    event = json.loads(line)
+    assert event.pop("wall_time").endswith("+00:00")
+    assert event == {
+        "schema": 1, "event": "track_started", "stream_time": 1.235, "camera": "visible", "track": 3, "person": None,
+    }  # fmt: skip
+    log.close()
+
+
+def test_an_event_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"--events {tmp_path}: cannot be written"):
+        EventLog(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mp4"])
+def test_a_recording_keeps_the_time_of_the_stream(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"out{suffix}"
+    with recording(path, 10.0) as video:
+        assert video is not None
+        for time in (0.0, 0.1, 0.13, 0.4, 30.0):
+            video.write(np.full((64, 96, 3), 80, np.uint8), time)
+        assert not path.exists()
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    count = 0
+    while capture.read()[0]:
+        count += 1
+    assert count == 5 + 10, "0.0 to 0.4 in steps of a tenth, then the outage cut to a second"
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_recording_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), recording(tmp_path / "out.avi", 10.0) as video:
+        assert video is not None
+        video.write(np.zeros((64, 96, 3), np.uint8), 0.0)
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_video_formats_are_refused_before_the_work(tmp_path: Path) -> None:
+    with (
+        pytest.raises(UserError, match=r"--record .*out.mkv: unknown kind of video"),
+        recording(tmp_path / "out.mkv", 10.0),
+    ):
+        pass
+
+
+def test_tracks_are_mot_text_and_links_name_both_ends(tmp_path: Path, film: Film) -> None:
+    frames = {"visible": film.frame(0, "visible"), "thermal": film.frame(0, "thermal")}
+    with track_files(tmp_path / "tracks") as files:
+        assert files is not None
+        files.write(frames, view())
+        files.write({"visible": film.frame(1, "visible")}, view())
+    lines = (tmp_path / "tracks" / "visible.txt").read_text().splitlines()
+    assert lines[0] == "1,3,20.0,30.0,40.0,100.0,0.900,-1,-1,-1"
+    assert [line.split(",")[0] for line in lines] == ["1", "1", "2", "2"]
+    assert (tmp_path / "tracks" / "links.txt").read_text() == "1,1,3,3,1,0.7700\n"
+
+
+def test_older_tracks_are_replaced_but_nothing_else_is(tmp_path: Path) -> None:
+    folder = tmp_path / "tracks"
+    for _ in range(2):
+        with track_files(folder):
+            pass
+    (folder / "thesis.tex").write_text("years of work")
+    with pytest.raises(UserError, match="holds other things than tracks"), track_files(folder):
+        pass
+    assert (folder / "thesis.tex").exists()
+
+
+def test_the_picture_keeps_its_size_whatever_comes(film: Film) -> None:
+    canvas = Canvas()
+    nothing = View({"visible": [], "thermal": []}, [], [], {})
+    first = canvas.draw({"visible": film.image(20, "visible")}, nothing, "status")
+    images = {"visible": np.zeros((1080, 1920, 3), np.uint8), "thermal": film.image(20, "thermal")}
+    assert canvas.draw(images, view(), "status").shape == first.shape == (514, 1286, 3)
+
+
+def test_a_person_has_one_color_in_both_views_and_strangers_are_grey(film: Film) -> None:
+    canvas = Canvas()
+    images = {modality: np.zeros((480, 640, 3), np.uint8) for modality in ("visible", "thermal")}
+    picture = canvas.draw(images, view(), "status")
+    # the lower edge of the boxes, away from labels and links
+    assert tuple(picture[130, 30]) == tuple(picture[130, 646 + 30]) == color_of(1)
+    assert len(set(picture[280, 190].tolist())) == 1, "grey"
+
+
+def test_successive_people_differ_in_color() -> None:
+    colors = np.array([color_of(number) for number in range(1, 40)], np.float64)
+    for apart in (1, 2, 3, 4):
+        assert np.linalg.norm(colors[apart:] - colors[:-apart], axis=1).min() > 60
+
+
+def test_the_meter_counts_frames_events_and_means() -> None:
+    meter = Meter()
+    for spent in (2.0, 4.0):
+        meter.add(("visible", "thermal"), {"embed": spent})
+    meter.add(("thermal",), {"embed": 0.0})
+    meter.count(Event("track_started", 0.0, {"camera": "thermal"}))
+    meter.count(Event("matched", 0.0, {"person": 1}))
+    meter.count(Event("matched", 1.0, {"person": 1}))
+    summary = meter.summary()
+    assert summary["frames"] == {"visible": 2, "thermal": 3}
+    assert summary["tracks"] == {"visible": 0, "thermal": 1}
+    assert (summary["matches"], summary["people"]) == (2, 1)
+    assert summary["milliseconds"] == {"embed": 2.0}
+    assert meter.status(75.5).startswith("01:15.5   visible")
+
+
+def test_the_fake_network_tells_the_walkers_apart() -> None:
+    crops = np.stack([np.full((32, 16), shade, np.uint8) for shade in (170, 205, 240)])
+    assert np.allclose(embed(crops), np.eye(3), atol=0.01)
