@@ -29,5 +29,16 @@ lint: $(READY)  ## Style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+REFERENCE := runs/reference
+
+reference: $(READY)  ## Draw people, train the model that the project carries, and put it in its place (an hour on 2 cores)
+	test -d $(REFERENCE)/people || $(BIN)/edge-reid synth $(REFERENCE)/people --identities 4000 --cameras 48 --seed 1
+	$(BIN)/edge-reid train $(REFERENCE)/people --out $(REFERENCE)/train --width 0.25 --size 256 128 \
+	  --granularities 2 4 --part-dim 64 --identities 16 --pictures 2 --epochs 31 --steps 200 --shares 0.74 0.26 \
+	  --learning-rate 3e-3 --weight-decay 1e-2 --warm-up 0.03 --teacher-from 0.3 --identity-weight 0.3 \
+	  --attribute-weight 8 --parsing-weight 2 --validate 100
+	cp $(REFERENCE)/train/model.safetensors $(REFERENCE)/train/log.csv edge_reid/reference/
+	$(BIN)/edge-reid export reference --int8 --calibration $(REFERENCE)/people --out edge_reid/reference/bundle --overwrite
+
 clean:  ## Remove the environment and all runs
 	rm -rf $(VENV) runs

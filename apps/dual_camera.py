@@ -80,6 +80,8 @@ def main() -> int:
             raise
         print(f"dual_camera: {one_line(error)}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
     print(json.dumps(summary) if options.json else _readable(summary))
     return 0
 

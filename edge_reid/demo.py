@@ -107,7 +107,8 @@ def steps(out: Path) -> list[Step]:
             "app",
             "Follow people through both views",
             f"python {app} --bundle {here}/bundle --visible {scene}/visible.avi --thermal {scene}/thermal.avi "
-            f"--offline --headless --events {here}/events.jsonl --record {here}/annotated.avi --tracks {here}/tracks --json",
+            f"--offline --headless --events {here}/events.jsonl --record {here}/annotated.avi --tracks {here}/tracks "
+            "--json",
             "events.jsonl",
         ),
     ]

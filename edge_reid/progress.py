@@ -1,12 +1,15 @@
-"""The one progress bar: a line with rate and remaining time on a terminal, silence where nobody watches."""
+"""What a command shows on a terminal: one kind of progress bar, one kind of table."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 Update = Callable[[int, int], None]
 
@@ -25,3 +28,16 @@ def progress(label: str) -> Iterator[Update]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, title: str | None = None) -> None:
+    """Print a table on standard output; where that is no terminal, as wide as it needs to be."""
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    for name in head:
+        table.add_column(escape(name))
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=400)
+    console.print(table, crop=False)

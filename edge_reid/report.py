@@ -91,8 +91,8 @@ _INT8 = (
 )
 _SPEED = "Host to host, preprocessing inside the graph. One clock for all rows; rounds interleave the engines."
 _CAMERAS = (
-    "A synthetic scene, two views of one square. Same number and colour: the app holds them for one person. No position "
-    "is used, appearance alone decides."
+    "A synthetic scene, two views of one square. Same number and colour: the app holds them for one person. No "
+    "position is used, appearance alone decides."
 )
 _COMMANDS = "Everything above was made by these commands, in this order."
 

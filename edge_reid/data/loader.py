@@ -99,7 +99,9 @@ class TrainingPictures(Dataset[Batch]):
         targets = Targets(
             identities=torch.tensor([self.labels[sample.identity] for sample in chosen]),
             modalities=torch.arange(2).repeat_interleave(len(halves[0])),
-            attributes=torch.tensor([self.attributes.get(sample.identity, self.unknown) for sample in chosen]),
+            attributes=torch.tensor(
+                [self.attributes.get(sample.identity, self.unknown) for sample in chosen], dtype=torch.int64
+            ),
             parts=torch.cat([visible_parts, thermal_parts]),
         )
         return Batch(visible, thermal, targets)

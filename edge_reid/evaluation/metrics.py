@@ -92,9 +92,9 @@ def _hidden(
 ) -> NDArray[np.bool_]:
     """`(Q, G)`: the pictures that the rule removes from a query's gallery."""
     if rule == "sysu":
-        return (query_cameras[:, None] == 3) & (gallery_cameras == 2)
+        return np.asarray((query_cameras[:, None] == 3) & (gallery_cameras == 2))
     if rule == "llcm":
-        return (query_ids[:, None] == gallery_ids) & (query_cameras[:, None] == gallery_cameras)
+        return np.asarray((query_ids[:, None] == gallery_ids) & (query_cameras[:, None] == gallery_cameras))
     if rule == "regdb":
         return np.zeros((len(query_ids), len(gallery_ids)), dtype=np.bool_)
     raise ValueError(f"rule {rule!r} is not one of regdb, sysu, llcm")

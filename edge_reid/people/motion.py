@@ -44,7 +44,8 @@ class MotionDetector:
         """The moving people in a frame of the fixed camera; none in the first frames."""
         scale = min(1.0, WORKING_SIDE / max(frame.shape[:2]))
         small = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        mask = (np.asarray(self._subtractor.apply(cv2.GaussianBlur(small, (3, 3), 0))) == 255).astype(np.uint8)
+        steady = self._undo_gain(np.asarray(cv2.GaussianBlur(small, (3, 3), 0), dtype=np.uint8))
+        mask = (np.asarray(self._subtractor.apply(steady)) == 255).astype(np.uint8)
         self._seen += 1
         # more than half of the picture never walks: the light or the gain has changed, or the camera has moved
         if self._seen <= WARM_UP_FRAMES or mask.mean() > 0.5:
@@ -58,6 +59,21 @@ class MotionDetector:
         boxes = split_groups(join_fragments(corners), mask)
         boxes = boxes[boxes[:, 3] - boxes[:, 1] >= LEAST_HEIGHT * mask.shape[0]]
         return Detections(boxes / np.float32(scale), _likeness(boxes, mask))
+
+    def _undo_gain(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The image as bright as the background was learnt.
+
+        Someone dark who walks in makes an automatic exposure brighten everything, and someone hot makes a thermal
+        camera's gain darken everything; the difference that most pixels share is the camera's and not a person's.
+        """
+        if self._seen == 0:
+            return image
+        background = np.asarray(self._subtractor.getBackgroundImage())
+        if background.shape != image.shape:
+            return image  # the camera came back with another size; the subtractor starts anew
+        difference = background[::4, ::4].astype(np.int16) - image[::4, ::4]
+        shift = np.median(difference.reshape(-1, *image.shape[2:]), axis=0)
+        return np.asarray(cv2.add(image, np.append(np.atleast_1d(shift), [0.0] * 3)[:4]), dtype=np.uint8)
 
 
 def join_fragments(boxes: Boxes) -> Boxes:

@@ -29,7 +29,13 @@ TRACK_FILES = {"visible.txt", "thermal.txt", "links.txt"}
 class EventLog:
     """One JSON object a line, each written out at once: whatever ends the program, the file is whole up to there.
 
-    Every line has `schema`, `event`, `stream_time` (seconds since the start) and `wall_time` (ISO 8601, UTC).
+    Every line has `schema`, `event`, `stream_time` (seconds since the start) and `wall_time` (ISO 8601, UTC). Beside:
+
+    - `track_started`: camera, track, person (null), score, box (left, top, right, bottom)
+    - `track_lost`: the same, and `seen`, the stream time of its last detection
+    - `matched`: person, visible_track, thermal_track, score (cosine)
+    - `unmatched`: the same, and `reason`: contradicted (by later votes) or track_lost
+    - `source_lost`, `source_back`, `source_ended`: camera
     """
 
     def __init__(self, path: Path) -> None:

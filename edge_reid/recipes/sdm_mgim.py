@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from edge_reid.models.build import TrainingOutput
 
 
+WIDTHS = (1.0, 0.75, 0.5, 0.25)
+
 _FACTORS = {1: (1.0,), 2: (0.5, 1.0), 3: (0.5, 0.75, 1.0)}
 """Picture sizes of a training in so many shares."""
 
@@ -80,14 +82,22 @@ class SdmMgim:
 
     def __post_init__(self) -> None:
         """Refuse numbers that no network or schedule can have."""
+        if self.width not in WIDTHS:
+            raise UserError(f"width {self.width}: OSNet has the widths {', '.join(map(str, WIDTHS))}")
+        if not self.granularities or min(self.granularities) < 2 or self.part_dim < 1:
+            raise UserError(
+                f"granularities {self.granularities}, part_dim {self.part_dim}: needs two stripes or more each"
+            )
         if not 0 <= self.share_from <= 5:
             raise UserError(f"share_from {self.share_from}: the first shared stage is 0 to 5")
-        if abs(sum(self.shares) - 1) > 1e-6 or not 1 <= len(self.shares) <= 3:
+        if abs(sum(self.shares) - 1) > 1e-6 or len(self.shares) not in _FACTORS or min(self.shares) <= 0:
             raise UserError(f"shares {self.shares}: one to three shares of the training that add up to 1")
         if min(self.size) < 32 or any(side % 16 for side in self.size):
             raise UserError(f"size {self.size[0]}x{self.size[1]}: height and width must be multiples of 16, 32 or more")
-        if min(self.identities, self.pictures) < 1 or self.identities < 2:
+        if self.identities < 2 or self.pictures < 1:
             raise UserError("identities must be at least 2 and pictures at least 1")
+        if self.learning_rate <= 0 or not 0 <= self.warm_up < 1:
+            raise UserError(f"learning_rate {self.learning_rate}, warm_up {self.warm_up}: above 0, and from 0 below 1")
 
     def size_at(self, progress: float) -> tuple[int, int]:
         """The pictures' size after a share `progress` (0..1) of the training."""

@@ -23,3 +23,12 @@ def _existing(path: Path) -> Path:
     if not path.exists():
         raise UserError(f"{path}: this installation carries no reference model; build it with `make reference`")
     return path
+
+
+def checkpoint_file(path: Path) -> Path:
+    """The checkpoint that a command means: a file, or the project's own for the word `reference`."""
+    if path == Path("reference"):
+        return checkpoint_path()
+    if not path.is_file():
+        raise UserError(f"{path}: no such checkpoint; train one with `edge-reid train`, or say reference")
+    return path

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from edge_reid import recipes
@@ -150,8 +150,7 @@ def publish(checkpoint: Path, out: Path) -> Path:
         "epoch": state.epoch,
         "provenance": state.provenance,
     }
-    with atomic_file(out) as temporary:
-        save_file(weights, temporary, metadata={_KEY: json.dumps(facts)})
+    _write(out, save(weights, metadata={_KEY: json.dumps(facts)}))
     return out
 
 

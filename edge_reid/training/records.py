@@ -47,7 +47,7 @@ class Records:
         self._board.close()
 
     def step(self, number: int, values: dict[str, float], *, images_per_second: float, learning_rate: float) -> None:
-        """Step `number` of the run of the run is done."""
+        """Step `number` of the run is done."""
         rate = f"{images_per_second:.0f} img/s"
         self._bar.update(self._task, completed=number, description=f"loss {values['loss']:.3f}", rate=rate)
         if number % 10 == 0:

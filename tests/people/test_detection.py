@@ -90,6 +90,27 @@ def test_a_sudden_change_of_light_is_not_people() -> None:
     assert len(detector.detect(np.full((240, 320, 3), 250, np.uint8)).boxes) == 0
 
 
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_a_camera_that_changes_its_gain_still_shows_only_the_person(modality: Modality) -> None:
+    box = (120, 40, 200, 230)
+    frames = film(modality, {index: [box] for index in range(60, 70)}, 70)
+    detector = MotionDetector(modality)
+    for frame in frames[:60]:
+        detector.detect(frame)
+    for frame in frames[60:]:
+        found = detector.detect(np.asarray(cv2.add(frame, (25.0, 25.0, 25.0, 0.0)), np.uint8))
+        assert len(found.boxes) == 1
+        assert intersection_over_union(found.boxes, np.array([box], np.float32))[0, 0] > 0.8
+
+
+def test_a_camera_that_comes_back_with_another_size_is_learnt_anew() -> None:
+    detector = MotionDetector("visible")
+    for frame in film("visible", {}, 8):
+        detector.detect(frame)
+    for frame in film("visible", {}, 8):
+        assert len(detector.detect(frame[:200]).boxes) == 0
+
+
 def test_fragments_of_one_person_are_joined_and_two_people_are_not() -> None:
     head, body, legs = [14, 0, 24, 10], [6, 14, 34, 50], [8, 54, 36, 90]
     stranger, above = [60, 0, 90, 90], [61, -95, 89, -5]

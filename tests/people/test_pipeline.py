@@ -3,8 +3,9 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
-from conftest import Film, embed
+import pytest
 from numpy.typing import NDArray
+from walkers import Film, embed
 
 from edge_reid.people.appearance import MOST_PER_STEP, Appearances
 from edge_reid.people.detection import Detections, intersection_over_union
@@ -14,6 +15,11 @@ from edge_reid.people.tracking import Tracker
 from edge_reid.types import MODALITIES
 
 SIZE = (32, 16)
+
+
+@pytest.fixture
+def film() -> Film:
+    return Film()
 
 
 def new_pipeline(threshold: float = 0.5) -> Pipeline:
@@ -125,4 +131,4 @@ def test_sharp_and_large_crops_count_more() -> None:
     appearances.step(sharp, tracker.tracks, 0.6)
     first, second = appearances.embeddings[1]
     assert second > 2 * first > 0
-    assert np.hypot(first, second) == np.float32(1.0)
+    assert np.hypot(first, second) == pytest.approx(1.0)

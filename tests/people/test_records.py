@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import Film, embed
+from walkers import Film, embed
 
 from edge_reid.errors import UserError
 from edge_reid.people.drawing import Canvas, color_of
@@ -16,6 +16,11 @@ from edge_reid.people.pipeline import Event, Sighting, View
 from edge_reid.people.records import EventLog, recording, track_files
 
 BOX = np.array([20, 30, 60, 130], np.float32)
+
+
+@pytest.fixture
+def film() -> Film:
+    return Film()
 
 
 def view() -> View:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 from edge_reid.cameras.sources import Frame
@@ -52,8 +51,3 @@ def embed(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
     middle = blue[:, 12:20, 6:10].astype(np.float64).mean(axis=(1, 2))
     vectors = np.exp(-((middle[:, None] - np.array(SHADES)) ** 2) / 200.0)
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-
-
-@pytest.fixture
-def film() -> Film:
-    return Film()

@@ -1,0 +1,11 @@
+"""One frozen dataclass per command: its options, its defaults and its help.
+
+A command calls one library function and prints. What is heavy is imported inside `run`, so that `--help` and what a
+device needs work without torch.
+"""
+
+from edge_reid.commands.bundles import Benchmark, Doctor, Export
+from edge_reid.commands.people import Demo, Synth
+from edge_reid.commands.training import Evaluate, Train
+
+__all__ = ["Benchmark", "Demo", "Doctor", "Evaluate", "Export", "Synth", "Train"]

@@ -1,0 +1,82 @@
+"""Commands that make people, pictures and scenes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from edge_reid.progress import progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo:
+    """Run the whole line on synthetic people and write a report in pictures: about ten minutes on two cores."""
+
+    out: Path = Path("runs/demo")
+    """Folder of the demo; finished steps are kept, so a second run goes on where the first one stopped."""
+
+    def run(self) -> None:
+        """Run the steps that are left, then write the report."""
+        from edge_reid.demo import run_demo
+
+        run_demo(self.out)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Synth:
+    """Draw synthetic people: a data folder, or with --scene two synchronised videos with ground truth."""
+
+    out: Positional[Path]
+    """Folder to write; it must not exist."""
+    scene: bool = False
+    """Film a scene instead of drawing pictures."""
+    identities: int = 400
+    """People to train on."""
+    test_identities: int = 100
+    """People to test on; they are the same for any number of training people."""
+    pictures: int = 8
+    """Pictures of each person in each modality."""
+    cameras: int = 4
+    """Cameras, half of them visible and half thermal."""
+    size: tuple[int, int] = (256, 128)
+    """Height and width of a picture."""
+    people: int = 16
+    """People who cross the scene."""
+    seconds: float = 30.0
+    """Length of the scene."""
+    seed: int = 0
+    """Another seed draws other people."""
+    camera_seed: int | None = None
+    """Another seed draws other cameras and places; the people's seed when not given."""
+    workers: int = os.cpu_count() or 1
+    """Processes that draw; the result does not depend on them."""
+    overwrite: bool = False
+    """Replace an existing folder."""
+
+    def run(self) -> None:
+        """Draw, and lay a contact sheet beside the pictures."""
+        if self.scene:
+            from edge_reid.data.synthetic.scene import Screenplay, write_scene
+
+            play = Screenplay(people=self.people, seconds=self.seconds, seed=self.seed, camera_seed=self.camera_seed)
+            with progress("filming") as update:
+                write_scene(self.out, play, overwrite=self.overwrite, progress=update)
+            print(f"{self.out}: visible.avi and thermal.avi, {self.people} people, with ground truth and homography")
+            return
+        from edge_reid.data.folder import FolderDataset
+        from edge_reid.data.sheet import contact_sheet
+        from edge_reid.data.synthetic.dataset import Population, write_dataset
+
+        population = Population(
+            identities=self.identities, test_identities=self.test_identities, pictures=self.pictures,
+            cameras=self.cameras, size=self.size, seed=self.seed, camera_seed=self.camera_seed,
+        )  # fmt: skip
+        with progress("drawing people") as update:
+            count = write_dataset(self.out, population, workers=self.workers, overwrite=self.overwrite, progress=update)
+        dataset = FolderDataset(self.out)
+        samples = [*dataset.query("visible"), *dataset.query("thermal")] if self.test_identities else dataset.train()
+        contact_sheet(self.out / "sheet.png", samples)
+        print(f"{self.out}: {count} pictures of {self.identities} + {self.test_identities} people; see sheet.png")

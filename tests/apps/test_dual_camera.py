@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_reid.types import MODALITIES
+
+ROOT = Path(__file__).parents[2]
+REAL = ROOT.parent / "shared" / "real"
+APP = ROOT / "apps" / "dual_camera.py"
+
+needs_real = pytest.mark.skipif(not REAL.is_dir(), reason=f"the real pictures are not at {REAL}")
+
+
+def load(path: Path) -> ModuleType:
+    specification = importlib.util.spec_from_file_location(path.stem, path)
+    assert specification is not None and specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[path.stem] = module
+    specification.loader.exec_module(module)
+    return module
+
+
+dual_camera = load(APP)
+walkers = load(ROOT / "tests" / "people" / "walkers.py")
+
+
+def environment(**changes: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    return kept | {"PYTHONPATH": str(ROOT)} | changes
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("videos")
+    film = walkers.Film()
+    for modality in MODALITIES:
+        code = cv2.VideoWriter.fourcc(*"MJPG")
+        writer = cv2.VideoWriter(str(folder / f"{modality}.avi"), cv2.CAP_FFMPEG, code, walkers.RATE, (320, 240))
+        for index in range(film.frames):
+            image = film.image(index, modality)
+            writer.write(image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2BGR))
+        writer.release()
+    return folder
+
+
+def work(visible: Path | str, thermal: Path | str, **options: Any) -> dict[str, Any]:
+    chosen = dual_camera.Options(visible=str(visible), thermal=str(thermal), headless=True, **options)
+    result: dict[str, Any] = dual_camera.work(chosen, dict.fromkeys(MODALITIES, walkers.embed), (32, 16), 0.5)
+    return result
+
+
+def events_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_two_videos_become_events_tracks_and_a_picture_of_who_is_who(videos: Path, tmp_path: Path) -> None:
+    summary = work(
+        videos / "visible.avi", videos / "thermal.avi", offline=True,
+        events=tmp_path / "events.jsonl", record=tmp_path / "out.avi", tracks=tmp_path / "tracks",
+    )  # fmt: skip
+    assert summary["frames"] == {"visible": 60, "thermal": 60}
+    assert (summary["matches"], summary["people"]) == (3, 3)
+    names = [event["event"] for event in events_of(tmp_path / "events.jsonl")]
+    assert names.count("matched") == 3
+    assert names.count("track_started") == names.count("track_lost") == 6
+    assert names.count("source_ended") == 2
+    assert cv2.VideoCapture(str(tmp_path / "out.avi")).get(cv2.CAP_PROP_FRAME_COUNT) == 60
+    assert (tmp_path / "tracks" / "links.txt").read_text().count("\n") > 60
+
+
+def test_offline_runs_are_the_same_every_time(videos: Path, tmp_path: Path) -> None:
+    for run in ("a", "b"):
+        work(videos / "visible.avi", videos / "thermal.avi", offline=True, tracks=tmp_path / run)
+    for name in ("visible.txt", "thermal.txt", "links.txt"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_files_at_their_own_pace_end_too(videos: Path, tmp_path: Path) -> None:
+    summary = work(videos / "visible.avi", videos / "thermal.avi", events=tmp_path / "e.jsonl", max_frames=15)
+    assert max(summary["frames"].values()) <= 15
+
+
+def test_a_video_that_ends_early_stops_nothing(videos: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "short"
+    folder.mkdir()
+    for index in range(3):
+        cv2.imwrite(str(folder / f"{index}.png"), np.zeros((240, 320), np.uint16))
+    summary = work(videos / "visible.avi", folder, offline=True, events=tmp_path / "e.jsonl")
+    assert summary["frames"] == {"visible": 60, "thermal": 3}
+    ended = [event["camera"] for event in events_of(tmp_path / "e.jsonl") if event["event"] == "source_ended"]
+    assert ended == ["thermal", "visible"]
+
+
+HELP_ALONE = """
+import sys
+class Refuse:
+    def find_spec(self, name, *_):
+        if name.split('.')[0] in ('torch', 'onnxruntime', 'cv2', 'torchvision'):
+            raise ImportError(name + ' must not be needed')
+sys.meta_path.insert(0, Refuse())
+import runpy
+sys.argv = ['dual_camera.py', '--help']
+runpy.run_path('apps/dual_camera.py', run_name='__main__')
+"""
+
+
+def test_help_needs_neither_torch_nor_an_engine_nor_opencv() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HELP_ALONE], cwd=ROOT, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for option in ("--bundle", "--visible", "--thermal", "--detector", "--headless", "--events", "--record"):
+        assert option in done.stdout
+
+
+@pytest.mark.parametrize("display", [{}, {"DISPLAY": ":987"}], ids=["no display", "a display that is not there"])
+def test_without_a_display_there_is_no_window_and_no_abort(display: dict[str, str]) -> None:
+    script = "from edge_reid.people.window import can_show; print(can_show())"
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment(**display), capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "False"), done.stderr
+
+
+RUNNING = """
+import importlib.util, pathlib, sys
+def load(path):
+    specification = importlib.util.spec_from_file_location(pathlib.Path(path).stem, path)
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[pathlib.Path(path).stem] = module
+    specification.loader.exec_module(module)
+    return module
+app, walkers = load(sys.argv[1] + '/apps/dual_camera.py'), load(sys.argv[1] + '/tests/people/walkers.py')
+folder, out = (pathlib.Path(name) for name in sys.argv[2:4])
+options = app.Options(visible=str(folder / 'visible.avi'), thermal=str(folder / 'thermal.avi'),
+                      events=out / 'events.jsonl', record=out / 'out.avi')
+print(app.work(options, {'visible': walkers.embed, 'thermal': walkers.embed}, (32, 16), 0.5))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_run_with_whole_files(number: signal.Signals, videos: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", RUNNING, str(ROOT), str(videos), str(tmp_path)]
+    process = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    events = tmp_path / "events.jsonl"
+    end = time.monotonic() + 30
+    while time.monotonic() < end and not (events.exists() and "track_started" in events.read_text()):
+        time.sleep(0.05)
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=30)
+    assert process.returncode == 0, errors
+    assert "no display here, running headless" in errors
+    assert "'frames'" in output
+    assert events_of(events)[-1]["event"] == "track_lost"
+    frames = cv2.VideoCapture(str(tmp_path / "out.avi")).get(cv2.CAP_PROP_FRAME_COUNT)
+    assert 5 < frames < 60
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--visible", "a.mp4", "--thermal", "b.mp4", "--bundle", "nowhere"], "nowhere"),
+        (["--visible", "a.mp4", "--thermal", "b.mp4", "--bundle", "{damaged}"], "manifest.json"),
+    ],
+)
+def test_a_bad_bundle_is_one_line_and_exit_code_2(arguments: list[str], message: str, tmp_path: Path) -> None:
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "manifest.json").write_text("{}")
+    words = [word.format(damaged=tmp_path / "damaged") for word in arguments]
+    done = subprocess.run(
+        [sys.executable, str(APP), *words], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert message in done.stderr
+
+
+@needs_real
+def test_the_real_clip_with_the_real_detector_shows_its_visits_one_after_the_other(tmp_path: Path) -> None:
+    clip = REAL / "video" / "one-by-one-person-detection.mp4"
+    detector = f"onnx:{REAL / 'detector' / 'yolox_nano_416.onnx'}"
+    # the second view is the same clip: a stand-in, for there is no thermal film of these people
+    summary = work(
+        clip, clip, offline=True, detector=detector, max_frames=330,
+        events=tmp_path / "events.jsonl", tracks=tmp_path / "tracks",
+    )  # fmt: skip
+    assert summary["frames"] == {"visible": 330, "thermal": 330}
+    rows = [line.split(",") for line in (tmp_path / "tracks" / "visible.txt").read_text().splitlines()]
+    frames = {(int(row[0]), int(row[1])) for row in rows}
+    first = {track for frame, track in frames if 80 <= frame <= 180}
+    second = {track for frame, track in frames if 245 <= frame <= 320}
+    assert first and second
+    assert not first & second, "two visits, two people"
+    assert len(first) == 1
+    assert len({frame for frame, _ in frames if 80 <= frame <= 180}) >= 90
+    assert not {frame for frame, _ in frames if frame < 50}, "nobody is there yet"
+
+
+@needs_real
+def test_real_visible_and_thermal_pairs_are_a_source_and_people_are_found_in_both(tmp_path: Path) -> None:
+    from edge_reid.cameras.pairing import Pairing
+    from edge_reid.cameras.sources import open_source
+    from edge_reid.people.detection import load_detector
+
+    detector = load_detector(f"onnx:{REAL / 'detector' / 'yolox_nano_416.onnx'}", "visible")
+    pairing = Pairing(
+        open_source(f"{REAL / 'kaist'}/*_visible.png", "visible", offline=True),
+        open_source(f"{REAL / 'kaist'}/*_lwir.png", "thermal", offline=True),
+    )
+    pairs, found = 0, dict.fromkeys(MODALITIES, 0)
+    while not pairing.ended:
+        if (pair := pairing.read()) is None:
+            continue
+        pairs += 1
+        for modality, frame in pair.frames.items():
+            assert frame.image.shape[:2] == (512, 640)
+            found[modality] += len(detector.detect(frame.image).boxes)
+    assert pairs == 8
+    assert min(found.values()) >= 3
+    pattern = str(REAL / "kaist" / "*_{}.png")
+    summary = work(pattern.format("visible"), pattern.format("lwir"), offline=True, record=tmp_path / "kaist.avi")
+    assert summary["frames"] == {"visible": 8, "thermal": 8}

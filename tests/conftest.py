@@ -1,0 +1,77 @@
+"""A tiny untrained network, a tiny data folder and the bundle that comes of them, made once for all tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+TINY_SIZE = (64, 32)
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four training and four test people, two visible and two thermal cameras, one picture from each."""
+    root = tmp_path_factory.mktemp("data") / "people"
+    random = np.random.default_rng(0)
+    for split, first in (("train", 0), ("test", 100)):
+        for identity in range(first, first + 4):
+            pattern = random.integers(0, 256, (8, 4), dtype=np.uint8)
+            for camera in (1, 2, 3, 4):
+                modality = "visible" if camera < 3 else "thermal"
+                noisy = np.clip(pattern + random.normal(0, 10, pattern.shape), 0, 255).astype(np.uint8)
+                picture = cv2.resize(noisy, TINY_SIZE[::-1], interpolation=cv2.INTER_CUBIC)
+                folder = root / split / modality / f"{identity:05d}"
+                folder.mkdir(parents=True, exist_ok=True)
+                colored = cv2.applyColorMap(picture, cv2.COLORMAP_JET) if modality == "visible" else picture
+                cv2.imwrite(str(folder / f"c{camera}_000.png"), colored)
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A last.pt of `sdm-mgim` at width 0.25 whose BatchNorms hold statistics, as after training."""
+    torch = pytest.importorskip("torch")
+    from edge_reid.models import build_network
+    from edge_reid.recipes.sdm_mgim import SdmMgim
+    from edge_reid.training.checkpoint import TrainingState, save_state
+
+    recipe = SdmMgim(width=0.25, size=TINY_SIZE, granularities=(2, 3), part_dim=16)
+    torch.manual_seed(0)
+    network = build_network(recipe)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d | torch.nn.BatchNorm1d):
+            module.weight.data.uniform_(0.5, 1.5)
+            module.momentum = None
+    with torch.no_grad():
+        for modality in ("visible", "thermal"):
+            images = torch.nn.functional.interpolate(torch.randn(16, 3, 16, 8) * 1.5, TINY_SIZE)
+            network.head(network.maps(images, modality)[-1])
+    path = tmp_path_factory.mktemp("checkpoint") / "last.pt"
+    state = TrainingState(
+        recipe="sdm-mgim",
+        config=recipe.as_json(),
+        plan={},
+        network={f"network.{name}": tensor for name, tensor in network.state_dict().items()},
+        optimizer={},
+        epoch=1,
+        step=0,
+        sums={},
+        history=[],
+        provenance={"data": "noise"},
+    )
+    save_state(state, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path, tiny_data: Path) -> Path:
+    """The bundle of the tiny network, FP32 and INT8; the gate is wide open, for it knows nobody. Not to be changed."""
+    pytest.importorskip("onnx")
+    from edge_reid_export import export
+
+    out = tmp_path_factory.mktemp("export") / "bundle"
+    export(checkpoint=tiny_checkpoint, out=out, int8=True, calibration=tiny_data, gate_points=100)
+    return out

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edge_reid.bundle import Bundle, Precision
+from edge_reid.engines import load_engine
+from edge_reid.engines.base import EngineFacts, NetworkEngine, thread_count
+from edge_reid.errors import UserError
+from edge_reid.types import MODALITIES, Modality
+
+
+def tiny_crops(modality: Modality, count: int, size: tuple[int, int] = (64, 32)) -> NDArray[np.uint8]:
+    shape = (count, *size, 3) if modality == "visible" else (count, *size)
+    blocks = np.random.default_rng(1).integers(0, 256, (count, 8, 4, *shape[3:]), dtype=np.uint8)
+    return blocks.repeat(size[0] // 8, axis=1).repeat(size[1] // 4, axis=2)
+
+
+def counting_engine(batches: list[int], max_batch: int = 4) -> NetworkEngine:
+    """Embeds a thermal crop as its first pixel and its sum's parity; notes the size of each call."""
+    buffer = np.zeros((max_batch, 2), dtype=np.float32)
+
+    def run(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        batches.append(len(crops))
+        buffer[: len(crops), 0] = crops[:, 0, 0]
+        return buffer[: len(crops)]
+
+    facts = EngineFacts("fake", "fp32", "cpu", 1, "0", "file", 0, 0.0)
+    return NetworkEngine("thermal", 2, (2, 2), facts, run, max_batch)
+
+
+def test_importing_engines_and_bundles_imports_neither_torch_nor_onnxruntime() -> None:
+    code = (
+        "import sys, edge_reid.engines, edge_reid.bundle; "
+        "assert not {'torch', 'onnxruntime', 'onnx'} & set(sys.modules), 'too much imported'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_more_crops_than_max_batch_are_split_and_keep_their_order() -> None:
+    batches: list[int] = []
+    crops = np.arange(9, dtype=np.uint8)[:, None, None].repeat(2, 1).repeat(2, 2)
+    embeddings = counting_engine(batches).embed(crops)
+    assert batches == [4, 4, 1]
+    assert embeddings[:, 0].tolist() == list(range(9))
+
+
+def test_no_crops_give_no_embeddings() -> None:
+    batches: list[int] = []
+    assert counting_engine(batches).embed(np.zeros((0, 2, 2), dtype=np.uint8)).shape == (0, 2)
+    assert batches == []
+
+
+def test_an_embedding_is_not_overwritten_by_the_next_call() -> None:
+    engine = counting_engine([])
+    first = engine.embed(np.full((1, 2, 2), 7, dtype=np.uint8))
+    engine.embed(np.full((1, 2, 2), 9, dtype=np.uint8))
+    assert first[0, 0] == 7
+
+
+@pytest.mark.parametrize(
+    "crops",
+    [np.zeros((1, 2, 2, 3), np.uint8), np.zeros((1, 4, 2), np.uint8), np.zeros((1, 2, 2), np.float32)],
+    ids=["visible", "size", "type"],
+)
+def test_crops_of_another_kind_are_refused(crops: NDArray[np.uint8]) -> None:
+    with pytest.raises(ValueError, match=r"expected uint8 crops \(N, 2, 2\), got"):
+        counting_engine([]).embed(crops)
+
+
+def test_a_closed_engine_says_so() -> None:
+    engine = counting_engine([])
+    engine.close()
+    with pytest.raises(RuntimeError, match="used after close"):
+        engine.embed(np.zeros((1, 2, 2), dtype=np.uint8))
+
+
+def test_threads_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_REID_THREADS", "3")
+    assert thread_count() == 3
+    monkeypatch.setenv("EDGE_REID_THREADS", "many")
+    with pytest.raises(UserError, match="EDGE_REID_THREADS=many: set it to a number"):
+        thread_count()
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+@pytest.mark.parametrize("batch", [1, 3, 8])
+def test_onnxruntime_fp32_equals_pytorch(tiny_bundle: Path, modality: Modality, batch: int) -> None:
+    crops = tiny_crops(modality, batch)
+    expected = load_engine(tiny_bundle, modality, "torch").embed(crops)
+    np.testing.assert_allclose(load_engine(tiny_bundle, modality, precision="fp32").embed(crops), expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_embeddings_have_unit_norm_and_do_not_depend_on_their_batch(
+    tiny_bundle: Path, modality: Modality, precision: Precision
+) -> None:
+    engine = load_engine(tiny_bundle, modality, precision=precision)
+    crops = tiny_crops(modality, 5)
+    together = engine.embed(crops)
+    assert together.shape == (5, engine.embedding_dim)
+    assert together.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(together, np.concatenate([engine.embed(crop[None]) for crop in crops]), atol=2e-6)
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_int8_stays_close_to_fp32(tiny_bundle: Path, modality: Modality) -> None:
+    crops = tiny_crops(modality, 8)
+    small, large = (load_engine(tiny_bundle, modality, precision=p).embed(crops) for p in ("int8", "fp32"))
+    assert (small * large).sum(axis=1).min() > 0.95
+
+
+def test_the_default_is_int8_in_onnxruntime_on_the_processor(tiny_bundle: Path) -> None:
+    engine = load_engine(Bundle.open(tiny_bundle), "visible")
+    assert (engine.facts.backend, engine.facts.precision, engine.facts.device) == ("onnxruntime", "int8", "cpu")
+    assert engine.facts.file_bytes == (tiny_bundle / "visible.int8.onnx").stat().st_size
+    assert engine.name == "onnxruntime int8 visible"
+
+
+@pytest.mark.parametrize(
+    ("wish", "message"),
+    [
+        ({"backend": "abacus"}, "backend 'abacus' does not exist; choose one of: onnxruntime, torch"),
+        ({"device": "npu"}, "device 'npu' does not exist"),
+        ({"precision": "fp16"}, "holds no onnxruntime fp16 file for visible"),
+        ({"backend": "torch", "precision": "int8"}, "holds no torch int8 file for visible"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_what_cannot_be_had_is_refused(tiny_bundle: Path, wish: dict[str, str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        load_engine(tiny_bundle, "visible", **wish)  # type: ignore[arg-type]
+
+
+def test_cuda_is_refused_where_onnxruntime_has_none(tiny_bundle: Path) -> None:
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this onnxruntime has CUDA")
+    with pytest.raises(UserError, match="no CUDAExecutionProvider; pip install onnxruntime-gpu, or use cpu"):
+        load_engine(tiny_bundle, "visible", device="cuda")
+
+
+def test_a_backend_that_is_not_installed_says_how_to_install_it(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.delitem(sys.modules, "edge_reid.engines.onnxruntime_engine", raising=False)
+    with pytest.raises(UserError, match="onnxruntime is not installed; pip install onnxruntime"):
+        load_engine(tiny_bundle, "visible")

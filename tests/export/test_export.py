@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from edge_reid_export import export
+from edge_reid_export.accuracy import match_threshold, shortfalls
+from edge_reid_export.export import _measured
+from edge_reid_export.parity import check_parity, noise_crops
+
+from edge_reid.bundle import Bundle, Result
+from edge_reid.data.folder import FolderDataset
+from edge_reid.errors import CheckFailed, UserError
+from edge_reid.evaluation import Embedded
+from edge_reid.files import sha256
+from edge_reid.training.checkpoint import load_model
+from edge_reid.types import MODALITIES, Modality, Sample
+
+PLAIN = {"Add", "AveragePool", "Cast", "Clip", "Concat", "Conv", "Div", "GlobalAveragePool", "MatMul", "MaxPool", "Mul"}
+PLAIN |= {"Pow", "ReduceL2", "ReduceMean", "Relu", "Reshape", "Sigmoid", "Split", "Squeeze", "Sub", "Transpose"}
+PLAIN |= {"Unsqueeze"}
+
+
+def result(query: Modality, rank1: float, mean_ap: float) -> Result:
+    gallery: Modality = "thermal" if query == "visible" else "visible"
+    return Result(
+        query_modality=query,
+        gallery_modality=gallery,
+        rank1=rank1,
+        rank5=1,
+        rank10=1,
+        mean_ap=mean_ap,
+        mean_inp=1,
+        identities=4,
+        queries=8,
+        trials=10,
+        protocol="",
+    )
+
+
+def test_the_bundle_holds_what_a_device_needs(tiny_bundle: Path) -> None:
+    names = {path.name for path in tiny_bundle.iterdir()}
+    graphs = {f"{modality}.{precision}.onnx" for modality in MODALITIES for precision in ("fp32", "int8")}
+    assert names == {"manifest.json", "model.safetensors", *graphs}
+    assert {file.name for file in Bundle.open(tiny_bundle).manifest.files} == names - {"manifest.json"}
+
+
+def test_the_manifest_says_where_the_bundle_comes_from(tiny_bundle: Path, tiny_checkpoint: Path) -> None:
+    manifest = Bundle.open(tiny_bundle).manifest
+    assert manifest.input_size == (64, 32)
+    assert manifest.provenance.checkpoint_sha256 == sha256(tiny_checkpoint)
+    calibration = manifest.provenance.calibration
+    assert calibration is not None
+    assert all(name.startswith("train/visible/") for name in calibration.files["visible"])
+    assert len(calibration.files["thermal"]) == 8
+    assert calibration.convolutions["visible"][0] > 60
+    assert manifest.accuracy is not None
+    assert manifest.accuracy.after is not None
+    assert [r.query_modality for r in manifest.accuracy.after] == ["thermal", "visible"]
+    assert manifest.gate_passed is True
+    assert manifest.forced is False
+    assert -1 < (manifest.match_threshold or 9) < 1
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_no_shape_arithmetic_and_no_batch_norm_is_left(tiny_bundle: Path, modality: Modality) -> None:
+    model = onnx.load(tiny_bundle / f"{modality}.fp32.onnx")
+    assert {node.op_type for node in model.graph.node} <= PLAIN
+    batch = model.graph.input[0].type.tensor_type.shape.dim[0]
+    assert batch.dim_param == "batch"
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    assert (metadata["modality"], metadata["size"]) == (modality, "64x32")
+
+
+def test_a_graph_that_computes_something_else_fails_its_check(tiny_bundle: Path, tiny_checkpoint: Path) -> None:
+    branch = load_model(tiny_checkpoint).model.branch("thermal")
+    crops = noise_crops("thermal", (64, 32))
+    check_parity(branch, tiny_bundle / "thermal.fp32.onnx", crops)
+    with torch.no_grad():
+        next(branch.head.parameters()).mul_(1.5)
+    with pytest.raises(CheckFailed, match=r"thermal\.fp32\.onnx: at batch 1 it is off PyTorch"):
+        check_parity(branch, tiny_bundle / "thermal.fp32.onnx", crops)
+
+
+@pytest.mark.parametrize(
+    ("after", "lines"),
+    [
+        ([(0.50, 0.60), (0.50, 0.60)], []),
+        ([(0.49, 0.59), (0.49, 0.59)], []),
+        ([(0.90, 0.90), (0.48, 0.60)], ["rank-1 visible to thermal lost 2.00 points"]),
+        ([(0.50, 0.585), (0.50, 0.60)], ["mAP thermal to visible lost 1.50 points"]),
+    ],
+    ids=["equal", "exactly one point", "rank-1", "mAP"],
+)
+def test_the_gate_is_one_point_of_either_metric_in_either_direction(
+    after: list[tuple[float, float]], lines: list[str]
+) -> None:
+    queries: tuple[Modality, ...] = ("thermal", "visible")
+    before = [result(query, 0.5, 0.6) for query in queries]
+    assert shortfalls(before, [result(q, *numbers) for q, numbers in zip(queries, after, strict=True)], 1.0) == lines
+
+
+def test_a_failed_gate_stops_the_export_and_force_marks_it(tiny_bundle: Path, tiny_data: Path) -> None:
+    bundle, dataset = Bundle.open(tiny_bundle), FolderDataset(tiny_data)
+    with pytest.raises(CheckFailed, match=r"INT8: rank-1 thermal to visible lost .*the gate is -100.*--force"):
+        _measured(bundle, dataset, -100, force=False)
+    manifest = _measured(bundle, dataset, -100, force=True)
+    assert (manifest.gate_passed, manifest.forced) == (False, True)
+
+
+def test_the_match_threshold_lets_one_impostor_in_a_hundred_pass() -> None:
+    random = np.random.default_rng(0)
+    sides = {}
+    for modality in MODALITIES:
+        vectors = random.normal(size=(60, 8)).astype(np.float32)
+        samples = [Sample(Path(str(i)), i % 20, 1, modality) for i in range(60)]
+        sides[modality] = Embedded(samples, vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+    threshold, rates = match_threshold(sides, "int8")
+    passed = total = 0
+    for a, row in zip(sides["visible"].samples, sides["visible"].embeddings, strict=True):
+        for b, column in zip(sides["thermal"].samples, sides["thermal"].embeddings, strict=True):
+            total += a.identity != b.identity
+            passed += a.identity != b.identity and float(row @ column) >= threshold
+    assert rates.false_accept_rate == pytest.approx(passed / total, abs=1e-3)
+    assert rates.false_accept_rate == pytest.approx(0.01, abs=1e-3)
+
+
+def test_int8_without_pictures_is_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--int8: .*pass --calibration"):
+        export(checkpoint=tiny_checkpoint, out=tmp_path / "bundle", int8=True)
+
+
+def test_an_existing_output_is_refused_before_any_work(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="exists; choose another output or pass --overwrite"):
+        export(checkpoint=tiny_checkpoint, out=tmp_path)
+
+
+def test_a_calibration_folder_without_thermal_pictures_leaves_nothing_behind(
+    tiny_checkpoint: Path, tiny_data: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(tiny_data, data)
+    shutil.rmtree(data / "train" / "thermal")
+    with pytest.raises(UserError, match="thermal"):
+        export(checkpoint=tiny_checkpoint, out=tmp_path / "out" / "bundle", int8=True, calibration=data)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from edge_reid_export.fold import FoldedBranch
+from edge_reid_export.fold_block import FoldedBlock, mean_convolution
+from torch import nn
+
+from edge_reid.models.osnet import OSBlock
+from edge_reid.training.checkpoint import load_model
+from edge_reid.types import MODALITIES, Modality
+
+
+def trained_looking(module: nn.Module) -> nn.Module:
+    """BatchNorms with statistics and weights that a fold cannot ignore, in eval mode."""
+    torch.manual_seed(0)
+    for norm in module.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.weight.data.uniform_(0.5, 1.5)
+            norm.bias.data.normal_()
+            norm.running_mean.normal_()  # type: ignore[union-attr]
+            norm.running_var.uniform_(0.5, 2)  # type: ignore[union-attr]
+    return module.eval()
+
+
+@pytest.mark.parametrize("for_int8", [False, True], ids=["float", "int8"])
+@pytest.mark.parametrize(("inputs", "outputs"), [(16, 64), (64, 64), (48, 192)], ids=["narrow", "no skip conv", "wide"])
+def test_a_folded_block_computes_the_same(inputs: int, outputs: int, for_int8: bool) -> None:
+    block = trained_looking(OSBlock(inputs, outputs))
+    maps = torch.randn(2, inputs, 9, 5)
+    with torch.no_grad():
+        torch.testing.assert_close(FoldedBlock(block, for_int8=for_int8)(maps), block(maps), rtol=1e-4, atol=1e-4)
+
+
+def test_narrow_streams_need_few_convolutions_in_8_bits() -> None:
+    counts = [
+        sum(
+            isinstance(module, nn.Conv2d) for module in FoldedBlock(OSBlock(64, 64).eval(), for_int8=for_int8).modules()
+        )
+        for for_int8 in (False, True)
+    ]
+    assert counts == [22, 10]
+
+
+def test_mean_pooling_as_a_convolution_is_exact() -> None:
+    maps = torch.randn(1, 3, 6, 4)
+    torch.testing.assert_close(mean_convolution(3)(maps), nn.AvgPool2d(2, stride=2)(maps))
+
+
+@pytest.mark.parametrize("for_int8", [False, True], ids=["float", "int8"])
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_a_folded_branch_embeds_the_same_and_leaves_the_network_alone(
+    tiny_checkpoint: object, modality: Modality, for_int8: bool
+) -> None:
+    network = load_model(tiny_checkpoint).model  # type: ignore[arg-type]
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    shape = (3, 64, 32, 3) if modality == "visible" else (3, 64, 32)
+    crops = torch.randint(0, 256, shape, dtype=torch.uint8)
+    with torch.no_grad():
+        folded = FoldedBranch(network.branch(modality), modality, (64, 32), for_int8=for_int8)
+        torch.testing.assert_close(folded(crops), network.branch(modality)(crops), rtol=0, atol=2e-6)
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+    assert not any(isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d) for module in folded.modules())
