@@ -130,7 +130,7 @@ def test_the_match_threshold_lets_one_impostor_in_a_hundred_pass() -> None:
 
 
 def test_int8_without_pictures_is_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="--int8: .*pass --calibration"):
+    with pytest.raises(UserError, match=r"--int8: .*pass --calibration"):
         export(checkpoint=tiny_checkpoint, out=tmp_path / "bundle", int8=True)
 
 

@@ -1,0 +1,174 @@
+"""The loop: it learns, it can be interrupted anywhere, and it never loses or repeats a step."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from edge_reid.data.synthetic.dataset import Population, write_dataset
+from edge_reid.errors import CheckFailed, UserError
+from edge_reid.recipes.sdm_mgim import SdmMgim
+from edge_reid.training.checkpoint import load_model, load_state
+from edge_reid.training.evaluate import evaluate_checkpoint
+from edge_reid.training.loop import train
+from edge_reid.training.run import Plan
+
+RECIPE = SdmMgim(
+    width=0.25, granularities=(2,), part_dim=16, size=(64, 32), identities=3, pictures=2, shares=(0.5, 0.5)
+)
+PLAN = Plan(epochs=4, steps_per_epoch=3)
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("training") / "people"
+    write_dataset(root, Population(identities=6, test_identities=3, pictures=3, size=(64, 32)))
+    return root
+
+
+@pytest.fixture(scope="module")
+def finished(people: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run")
+    train(data=people, out=out, recipe=RECIPE, plan=PLAN, device="cpu", workers=0)
+    return out
+
+
+def rows(out: Path) -> list[dict[str, str]]:
+    """The log but for what depends on the clock."""
+    with (out / "log.csv").open() as file:
+        found = list(csv.DictReader(file))
+    return [{k: v for k, v in row.items() if k not in ("seconds", "images_per_second")} for row in found]
+
+
+def interrupt_after_first_epoch(out: Path) -> threading.Thread:
+    """Ctrl-C as soon as the first epoch is written down, that is somewhere in the second."""
+
+    def wait() -> None:
+        while not (out / "log.csv").exists():
+            time.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    return thread
+
+
+def test_a_run_leaves_its_model_its_log_and_its_curves(finished: Path) -> None:
+    log = rows(finished)
+    assert [row["epoch"] for row in log] == ["1", "2", "3", "4"]
+    assert [row["height"] for row in log] == ["32", "32", "64", "64"]
+    assert {"loss", "identity", "center", "distillation", "attributes", "parsing", "accuracy"} <= set(log[0])
+    assert load_model(finished / "model.safetensors").epoch == 4
+    assert any((finished / "tensorboard").iterdir())
+
+
+def test_an_interrupted_run_goes_on_bit_for_bit(
+    people: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    thread = interrupt_after_first_epoch(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        train(data=people, out=tmp_path, recipe=RECIPE, plan=PLAN, device="cpu", workers=0)
+    thread.join()
+    assert "interrupted in epoch" in capsys.readouterr().out
+    assert not (tmp_path / "model.safetensors").exists()
+    stopped = load_state(tmp_path / "last.pt")
+    assert 0 < stopped.epoch < PLAN.epochs
+
+    train(data=people, out=tmp_path, recipe=RECIPE, plan=PLAN, device="cpu", workers=0)
+    assert "going on at epoch" in capsys.readouterr().out
+    first, second = (load_state(out / "last.pt") for out in (finished, tmp_path))
+    assert all(torch.equal(first.network[name], second.network[name]) for name in first.network)
+    assert rows(tmp_path) == rows(finished)
+
+
+def test_worker_processes_do_not_change_the_run(people: Path, finished: Path, tmp_path: Path) -> None:
+    train(data=people, out=tmp_path, recipe=RECIPE, plan=PLAN, device="cpu", workers=2)
+    assert rows(tmp_path) == rows(finished)
+
+
+def test_a_finished_run_says_so_and_does_nothing(
+    people: Path, finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path.name: path.stat().st_mtime_ns for path in finished.iterdir()}
+    assert train(data=people, out=finished, recipe=RECIPE, plan=PLAN) == finished / "model.safetensors"
+    assert "finished (4 epochs)" in capsys.readouterr().out
+    assert before == {path.name: path.stat().st_mtime_ns for path in finished.iterdir()}
+
+
+def test_a_folder_with_another_run_is_not_touched(people: Path, finished: Path) -> None:
+    with pytest.raises(UserError, match=r"other numbers \(margin 0\.3 -> 0\.5\)"):
+        train(data=people, out=finished, recipe=replace(RECIPE, margin=0.5), plan=PLAN)
+    with pytest.raises(UserError, match=r"other numbers \(epochs 4 -> 5\)"):
+        train(data=people, out=finished, recipe=RECIPE, plan=replace(PLAN, epochs=5))
+
+
+def test_a_run_cannot_go_on_with_other_pictures(people: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    thread = interrupt_after_first_epoch(out)
+    with pytest.raises(KeyboardInterrupt):
+        train(data=people, out=out, recipe=RECIPE, plan=PLAN, device="cpu", workers=0)
+    thread.join()
+    write_dataset(tmp_path / "others", Population(identities=5, test_identities=1, pictures=2, size=(64, 32)))
+    with pytest.raises(UserError, match="begun with 36 training pictures and others has 20"):
+        train(data=tmp_path / "others", out=out, recipe=RECIPE, plan=PLAN, device="cpu", workers=0)
+
+
+def test_further_training_starts_from_a_published_model(
+    people: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    published = finished / "model.safetensors"
+    train(data=people, out=tmp_path, recipe=RECIPE, plan=Plan(epochs=0), init=published, device="cpu")
+    assert "classifiers start anew" in capsys.readouterr().out
+    before, after = (load_model(path).model.state_dict() for path in (published, tmp_path / "model.safetensors"))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_people_kept_for_validation_are_ranked_and_never_trained_on(people: Path, tmp_path: Path) -> None:
+    plan = Plan(epochs=2, steps_per_epoch=1, validate_identities=3, validate_every=1)
+    train(data=people, out=tmp_path, recipe=RECIPE, plan=plan, device="cpu", workers=0)
+    assert load_state(tmp_path / "last.pt").provenance["identities"] == 3
+    for row in rows(tmp_path):
+        for direction in ("thermal_to_visible", "visible_to_thermal"):
+            assert 0 <= float(row[f"val_rank1_{direction}"]) <= float(row[f"val_map_{direction}"]) <= 1
+
+
+def test_a_few_people_are_learnt_by_heart(people: Path, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, shares=(1.0,), learning_rate=3e-3)
+    train(data=people, out=tmp_path, recipe=recipe, plan=Plan(epochs=2, steps_per_epoch=30), device="cpu", workers=0)
+    first, last = rows(tmp_path)
+    assert float(last["loss"]) < float(first["loss"])
+    assert float(last["accuracy"]) > 0.6
+
+
+def test_a_loss_that_is_no_number_stops_the_run(people: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckFailed, match="lower learning rate"):
+        train(data=people, out=tmp_path, recipe=replace(RECIPE, learning_rate=1e30), plan=PLAN, device="cpu", workers=0)
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [{"epochs": -1}, {"epochs": 1, "steps_per_epoch": 0}, {"epochs": 1, "validate_every": 0}],
+    ids=["epochs", "steps", "validation"],
+)
+def test_a_plan_that_is_no_run_is_refused(numbers: dict[str, int]) -> None:
+    with pytest.raises(UserError, match="at least"):
+        Plan(**numbers)  # type: ignore[arg-type]
+
+
+def test_a_checkpoint_is_ranked_in_both_directions_by_one_call(people: Path, finished: Path, tmp_path: Path) -> None:
+    first, second = evaluate_checkpoint(
+        finished / "model.safetensors", people, trials=2, device="cpu", sheet=tmp_path / "sheet.png"
+    )
+    assert (first.direction, second.direction) == ("thermal -> visible", "visible -> thermal")
+    assert first.identities == second.identities == 3
+    assert first.queries == 9
+    assert "people, thermal -> visible, 9 queries" in first.protocol
+    assert (tmp_path / "sheet.png").exists()
