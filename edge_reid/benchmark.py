@@ -37,7 +37,7 @@ LEAST_SAMPLES = 100
 LONGEST = 3
 
 COMPARED = 32
-"""Crops of noise whose embeddings are compared with PyTorch's where there is no data folder."""
+"""Made-up crops whose embeddings are compared with PyTorch's where there is no data folder."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Row:
     """With queries of this modality and a gallery of the other, both through the same engine and precision."""
     mean_ap: float | None = None
     cosine_mean: float | None = None
-    """Of embeddings with those of eager PyTorch, on the test pictures, or on noise without a data folder."""
+    """Of embeddings with those of eager PyTorch, on the test pictures, or on made-up crops without a data folder."""
     cosine_minimum: float | None = None
     error: str | None = None
     """Why the row has no numbers."""
@@ -194,13 +194,15 @@ def _timed(engines: dict[_Key, Engine], size: tuple[int, int], batch: int, secon
 
 
 def _crops(modality: Modality, size: tuple[int, int], count: int) -> NDArray[np.uint8]:
-    """Noise: how long a network takes does not depend on the picture."""
-    shape = (count, *size, 3) if modality == "visible" else (count, *size)
-    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    """Blocks of random colours: no picture, but as smooth and as bright as one, so that INT8 is inside its ranges."""
+    (height, width), block = size, 32
+    shape = (count, -(-height // block), -(-width // block), *([3] if modality == "visible" else []))
+    blocks = np.random.default_rng(0).integers(64, 192, shape, dtype=np.uint8)
+    return np.ascontiguousarray(blocks.repeat(block, axis=1).repeat(block, axis=2)[:, :height, :width])
 
 
 def _embeddings(engines: dict[_Key, Engine], bundle: Bundle, dataset: FolderDataset | None) -> dict[_Key, Embedded]:
-    """What each engine makes of the test pictures; without a data folder, of noise."""
+    """What each engine makes of the test pictures; without a data folder, of made-up crops."""
     size = bundle.manifest.input_size
     embedded: dict[_Key, Embedded] = {}
     for key, engine in engines.items():

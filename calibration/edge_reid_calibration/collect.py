@@ -14,7 +14,7 @@ from edge_reid.preprocess import read_crop
 from edge_reid.types import Modality, Sample
 
 PICTURES = 256
-"""Per modality: with 512 no range of the reference model grew by more than 3 %."""
+"""Per modality. INT8 cost a model on its way to the reference one 0.4 points of rank-1 with 256, 1.2 points with 64."""
 
 CHUNK = 4
 """Crops whose activations are held at once."""
