@@ -59,7 +59,6 @@ def one_line(error: Exception) -> str:
 _EXTRA_OF = {
     "cv2": "camera",
     "onnx": "export",
-    "onnxslim": "export",
     "onnxscript": "export",
     "openvino": "openvino",
     "tensorrt": "tensorrt",
