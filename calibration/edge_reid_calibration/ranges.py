@@ -17,7 +17,7 @@ Method = Literal["min-max", "percentile"]
 
 BINS = 8192
 
-PERCENTILE = 99.99
+PERCENTILE = 99.999
 """Of the values of a tensor, half of the rest cut off at either end."""
 
 
@@ -31,7 +31,7 @@ def observe(
         tensors: names of float tensors of the graph.
         chunks: gives the crops, a few at a time; called twice by the percentile method, whose histograms need the
             extremes first.
-        method: "min-max" keeps every value, "percentile" ignores the outermost 0.01 %.
+        method: "min-max" keeps every value, "percentile" ignores the outermost 0.001 %.
     """
     session = _session_with_outputs(model, tensors)
     ranges: Ranges = {}
@@ -47,7 +47,7 @@ def observe(
 
 
 def central_range(counts: NDArray[np.int64], extremes: tuple[float, float]) -> tuple[float, float]:
-    """The range that holds all but the outermost 0.01 % of a histogram over `extremes`."""
+    """The range that holds all but the outermost 0.001 % of a histogram over `extremes`."""
     edges = np.linspace(*extremes, len(counts) + 1)
     share = np.cumsum(counts) / counts.sum()
     cut = (100 - PERCENTILE) / 200
