@@ -74,7 +74,7 @@ def test_the_percentile_method_stays_inside_the_extremes() -> None:
 
 
 def test_the_central_range_ignores_an_outlier_and_keeps_the_rest() -> None:
-    counts = np.full(100, 1000)
+    counts = np.full(100, 1_000_000)
     counts[90:] = 0
     counts[99] = 1
     assert central_range(counts, (0.0, 100.0)) == pytest.approx((0.0, 90.0))
