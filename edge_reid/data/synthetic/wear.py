@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from edge_reid.data.synthetic.canvas import Material
+from edge_reid.data.synthetic.drawing import Figure, Layer
 from edge_reid.data.synthetic.people import BAG, HAIR, HEADWEAR
-
-if TYPE_CHECKING:
-    from edge_reid.data.synthetic.figure import Figure
-
-Layer = tuple[float, Callable[[], None]]
 
 
 def draw_head(f: Figure) -> list[Layer]:
