@@ -44,8 +44,13 @@ class Step:
 
 def steps(out: Path) -> list[Step]:
     """The commands in order."""
-    here, app = shlex.quote(str(out)), shlex.quote(str(APP))
-    people, model, scene = f"{here}/people", f"{here}/train/model.safetensors", f"{here}/scene"
+    here = shlex.quote(str(out))
+    people, model = f"{here}/people", f"{here}/train/model.safetensors"
+    return [*_model_steps(here, people, model), *_speed_steps(here, people), *_camera_steps(here)]
+
+
+def _model_steps(here: str, people: str, model: str) -> list[Step]:
+    """From people to a measured bundle."""
     tune = "--init reference --epochs 4 --steps 40 --learning-rate 3e-4"
     return [
         Step(
@@ -80,6 +85,12 @@ def steps(out: Path) -> list[Step]:
             "Benchmark the engines",
             f"edge-reid benchmark {here}/bundle --data {people} --json",
         ),
+    ]
+
+
+def _speed_steps(here: str, people: str) -> list[Step]:
+    """The full width, for its speed only."""
+    return [
         Step(
             "full_size",
             "Make an untrained network of full width, for its speed only",
@@ -97,6 +108,13 @@ def steps(out: Path) -> list[Step]:
             "Benchmark the full width",
             f"edge-reid benchmark {here}/full_bundle --batches 1 --json",
         ),
+    ]
+
+
+def _camera_steps(here: str) -> list[Step]:
+    """A scene, and the app on it."""
+    app, scene = shlex.quote(str(APP)), f"{here}/scene"
+    return [
         Step(
             "scene",
             "Film a scene with a visible and a thermal camera",

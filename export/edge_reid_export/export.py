@@ -75,10 +75,8 @@ def export(
         raise UserError("--int8: INT8 takes its ranges from pictures; pass --calibration with a data folder")
     loaded = load_model(checkpoint)
     dataset = FolderDataset(calibration) if calibration else None
-    pools: dict[Modality, list[Sample]] = {}
-    if dataset and int8:
-        training = dataset.train()
-        pools = {modality: choose(training, modality) for modality in MODALITIES}
+    training = dataset.train() if dataset and int8 else []
+    pools = {modality: choose(training, modality) for modality in MODALITIES} if training else {}
     with atomic_folder(out, overwrite=overwrite) as folder:
         files, quantized = _write_graphs(folder, loaded, sha256(checkpoint), pools, tell)
         files.append(_write_weights(folder, checkpoint))
