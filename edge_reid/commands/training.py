@@ -65,6 +65,8 @@ class Train:
     """Of the weights and of every batch."""
     device: str | None = None
     """A torch device; CUDA where there is one, else the CPU."""
+    amp: bool | None = None
+    """Compute in bfloat16; on CUDA when not given."""
     workers: int = 1
     """Processes that read and augment pictures."""
 
@@ -89,6 +91,7 @@ class Train:
             seed=self.seed,
             validate_identities=self.validate,
             validate_every=5,
+            amp=self.amp,
         )
         train(
             data=self.data, out=self.out, recipe=replace(recipe, **given), plan=plan, init=init, device=self.device,

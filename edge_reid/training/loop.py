@@ -127,7 +127,7 @@ def _step(run: Run, batch: Batch, rate: float) -> dict[str, float]:
         for crops in (batch.visible, batch.thermal)
     )
     targets = Targets(*(target.to(run.device, non_blocking=True) for target in batch.targets))
-    with torch.autocast(run.device.type, dtype=torch.bfloat16, enabled=run.device.type == "cuda"):
+    with torch.autocast(run.device.type, dtype=torch.bfloat16, enabled=run.amp):
         output = run.network(visible, thermal)
     loss, terms = run.recipe.loss(output, targets, run.progress)
     run.optimizer.zero_grad(set_to_none=True)

@@ -34,6 +34,8 @@ class Plan:
     """So many training identities, the last ones, are kept out of training and ranked now and then."""
     validate_every: int = 10
     """Epochs."""
+    amp: bool | None = None
+    """Compute in bfloat16 under autocast. None: on CUDA only; CPUs with bfloat16 instructions gain from it, too."""
 
     def __post_init__(self) -> None:
         """Refuse what is no run."""
@@ -62,6 +64,11 @@ class Run:
     sums: dict[str, float] = field(default_factory=dict)
     """Of the values of this epoch's steps."""
     history: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def amp(self) -> bool:
+        """Whether the network computes in bfloat16."""
+        return self.device.type == "cuda" if self.plan.amp is None else self.plan.amp
 
     @property
     def steps_per_epoch(self) -> int:
