@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -11,7 +10,7 @@ import tyro
 from tyro.conf import subcommand
 
 from edge_reid.commands import Benchmark, Demo, Doctor, Evaluate, Export, Synth, Train
-from edge_reid.errors import CheckFailed, UserError
+from edge_reid.errors import CheckFailed, UserError, one_line
 
 Command = (
     Annotated[Demo, subcommand("demo")]
@@ -45,24 +44,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
-
-
-def one_line(error: Exception) -> str:
-    """What a user is told of an error: cause and remedy in one line."""
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return f"{error.filename or 'the disk'}: no space left; free some or choose another output"
-    if isinstance(error, ModuleNotFoundError):
-        return f"{error.name} is not installed; pip install 'edge-reid[{_EXTRA_OF.get(error.name or '', 'train')}]'"
-    return " ".join(str(error).split())
-
-
-_EXTRA_OF = {
-    "cv2": "camera",
-    "onnx": "export",
-    "onnxscript": "export",
-    "openvino": "openvino",
-    "tensorrt": "tensorrt",
-}
 
 
 if __name__ == "__main__":

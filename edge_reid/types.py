@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
 
 Modality = Literal["visible", "thermal"]
 
@@ -29,3 +33,6 @@ def other_modality(modality: Modality) -> Modality:
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 """What a JSON file can hold: numbers of a recipe, provenance, machine-readable answers."""
+
+Embed: TypeAlias = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+"""An engine's `embed`: crops of one modality, uint8 `(N, H, W, 3)` BGR or `(N, H, W)`, to unit vectors `(N, D)`."""

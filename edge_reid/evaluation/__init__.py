@@ -1,11 +1,10 @@
 """Ranking, protocols, baselines and ranking sheets: numpy and OpenCV, never torch."""
 
-from edge_reid.evaluation.extract import Embed, extract
+from edge_reid.evaluation.extract import extract
 from edge_reid.evaluation.metrics import Ranking, Rule, rank
 from edge_reid.evaluation.protocols import Embedded, Evaluation, both_directions, single_shot
 
 __all__ = [
-    "Embed",
     "Embedded",
     "Evaluation",
     "Ranking",

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_reid.preprocess import read_crop
 from edge_reid.progress import Update
-from edge_reid.types import Sample
-
-Embed = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""Crops of one modality, uint8 `(B, H, W, 3)` BGR or `(B, H, W)`, to embeddings `(B, D)`, unit norm."""
+from edge_reid.types import Embed, Sample
 
 
 def extract(

@@ -5,7 +5,6 @@ Shapes: h, w the frame's size; H, W the network's input; D the embedding.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -15,10 +14,7 @@ from numpy.typing import NDArray
 from edge_reid.people.detection import areas, intersections
 from edge_reid.people.tracking import Track
 from edge_reid.preprocess import resize
-from edge_reid.types import Modality
-
-Embed = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""Crops of one modality, uint8 `(N, H, W, 3)` BGR or `(N, H, W)`, to embeddings `(N, D)`: an engine's `embed`."""
+from edge_reid.types import Embed, Modality
 
 MOST_PER_TRACK = 24
 MOST_PER_STEP = 4

@@ -13,13 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 from edge_reid.data.folder import FolderDataset
-from edge_reid.evaluation import Embed, Embedded, Evaluation, Rule, both_directions, extract
+from edge_reid.evaluation import Embedded, Evaluation, Rule, both_directions, extract
 from edge_reid.evaluation.baselines import raw_pixels, silhouettes
 from edge_reid.evaluation.plots import ranking_sheet
 from edge_reid.models.two_stream import TwoStream
 from edge_reid.progress import Update
 from edge_reid.training.checkpoint import build_from_config, load_model
-from edge_reid.types import MODALITIES, Modality, Sample
+from edge_reid.types import MODALITIES, Embed, Modality, Sample
 
 
 def embedder(model: TwoStream, modality: Modality) -> Embed:
