@@ -20,14 +20,12 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from edge_reid.cli import one_line
-from edge_reid.errors import UserError
-from edge_reid.types import MODALITIES, Json, Modality
+from edge_reid.errors import UserError, one_line
+from edge_reid.types import MODALITIES, Embed, Json, Modality
 
 if TYPE_CHECKING:
     from edge_reid.cameras.pairing import Pairing
     from edge_reid.cameras.sources import State
-    from edge_reid.people.appearance import Embed
     from edge_reid.people.meter import Meter
     from edge_reid.people.pipeline import Event, Pipeline
     from edge_reid.people.records import Recording, TrackFiles
@@ -48,6 +46,8 @@ class Options:
     """motion (fixed cameras), hog, or onnx:FILE (YOLOX family)."""
     threshold: float | None = None
     """Least cosine of a match; the bundle's own when not given."""
+    homography: Path | None = None
+    """Homography of the ground between the views (JSON): who stands elsewhere is then no match."""
     headless: bool = False
     """No window."""
     offline: bool = False
@@ -107,6 +107,7 @@ def run(options: Options) -> dict[str, Json]:
 
 def work(options: Options, embed: Mapping[Modality, Embed], size: tuple[int, int], threshold: float) -> dict[str, Json]:
     """Open cameras and outputs and follow people with any networks of input size (H, W)."""
+    from edge_reid.cameras.geometry import GroundPlane
     from edge_reid.cameras.pairing import Pairing
     from edge_reid.cameras.sources import open_source
     from edge_reid.people.detection import load_detector
@@ -116,6 +117,7 @@ def work(options: Options, embed: Mapping[Modality, Embed], size: tuple[int, int
 
     if options.max_frames is not None and options.max_frames < 1:
         raise UserError("--max-frames needs at least 1")
+    ground = GroundPlane.read(options.homography) if options.homography else None
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(_stopping())
         visible = open_source(options.visible, "visible", offline=options.offline)
@@ -123,7 +125,7 @@ def work(options: Options, embed: Mapping[Modality, Embed], size: tuple[int, int
         thermal = open_source(options.thermal, "thermal", offline=options.offline)
         stack.callback(thermal.close)
         detectors = {modality: load_detector(options.detector, modality) for modality in MODALITIES}
-        pipeline = Pipeline(detectors, embed, size, threshold=threshold)
+        pipeline = Pipeline(detectors, embed, size, threshold=threshold, ground=ground)
         record = stack.enter_context(recording(options.record, max(visible.rate, thermal.rate)))
         tracks = stack.enter_context(track_files(options.tracks))
         log = EventLog(options.events) if options.events else None

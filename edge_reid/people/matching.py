@@ -67,17 +67,25 @@ class Matcher:
         """The person number of a track, None while it is unknown."""
         return self._people[modality].get(track)
 
-    def step(self, visible: Embeddings, thermal: Embeddings, changed: Mapping[Modality, set[int]]) -> list[Change]:
+    def step(
+        self,
+        visible: Embeddings,
+        thermal: Embeddings,
+        changed: Mapping[Modality, set[int]],
+        possible: NDArray[np.bool_] | None = None,
+    ) -> list[Change]:
         """Vote with the embeddings of all live tracks; only couples with a changed embedding have a new vote.
 
         Args:
             visible: embeddings of the visible camera's tracks.
             thermal: embeddings of the thermal camera's tracks.
             changed: numbers of the tracks whose embedding is new since the last step.
+            possible: `(V, T)` in the order of the mappings, the couples that can be one person however they look;
+                None for all.
         """
         if not visible or not thermal or not any(changed.values()):
             return []
-        agreed = self._assign(visible, thermal)
+        agreed = self._assign(visible, thermal, possible)
         changes = []
         for couple in [*self._links, *(couple for couple in agreed if couple not in self._links)]:
             if couple[0] not in changed["visible"] and couple[1] not in changed["thermal"]:
@@ -99,14 +107,18 @@ class Matcher:
         self._people[modality].pop(track, None)
         return changes
 
-    def _assign(self, visible: Embeddings, thermal: Embeddings) -> dict[tuple[int, int], float]:
-        """The best one-to-one couples above the threshold, with their cosines."""
+    def _assign(
+        self, visible: Embeddings, thermal: Embeddings, possible: NDArray[np.bool_] | None
+    ) -> dict[tuple[int, int], float]:
+        """The best one-to-one couples that are possible and above the threshold, with their cosines."""
         rows, columns = list(visible), list(thermal)
         scores = np.stack(list(visible.values())) @ np.stack(list(thermal.values())).T
         loyalty = np.array([[LOYALTY * ((row, column) in self._links) for column in columns] for row in rows])
         # what exceeds the threshold is the gain of a couple; without gain it is worth as much as none at all,
         # so no good couple is broken up to make two bad ones
         gains = np.maximum(scores + loyalty - self._threshold, 0.0)
+        if possible is not None:
+            gains = np.where(possible, gains, 0.0)
         chosen = linear_sum_assignment(gains, maximize=True)
         return {(rows[i], columns[j]): float(scores[i, j]) for i, j in zip(*chosen, strict=True) if gains[i, j] > 0.0}
 

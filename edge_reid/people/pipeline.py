@@ -9,12 +9,16 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_reid.cameras.geometry import GroundPlane
 from edge_reid.cameras.sources import Frame
-from edge_reid.people.appearance import Appearances, Embed
+from edge_reid.people.appearance import Appearances
 from edge_reid.people.detection import Boxes, Detector
-from edge_reid.people.matching import Change, Link, Matcher
+from edge_reid.people.matching import Change, Embeddings, Link, Matcher
 from edge_reid.people.tracking import Track, Tracker
-from edge_reid.types import MODALITIES, Json, Modality
+from edge_reid.types import MODALITIES, Embed, Json, Modality
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ class Pipeline:
         size: tuple[int, int],
         *,
         threshold: float,
+        ground: GroundPlane | None = None,
     ) -> None:
         """Take a detector and an engine's `embed` for each modality.
 
@@ -75,16 +80,20 @@ class Pipeline:
             embed: crops of one modality to unit vectors.
             size: (H, W) of the crops.
             threshold: least cosine of a match.
+            ground: common to both views; people who stand at different places are then never matched.
         """
         self._cameras = {
             modality: _Camera(detectors[modality], Appearances(modality, embed[modality], size))
             for modality in MODALITIES
         }
         self._matcher = Matcher(threshold)
+        self._ground = ground
+        self._shapes: dict[Modality, tuple[int, int]] = {}
 
     def step(self, frames: Mapping[Modality, Frame]) -> View:
         """Take a frame of one camera or of both."""
         watch = _Stopwatch()
+        self._shapes |= {modality: frame.image.shape[:2] for modality, frame in frames.items()}
         events: list[Event] = []
         changed: dict[Modality, set[int]] = {modality: set() for modality in MODALITIES}
         found = {modality: self._cameras[modality].detector.detect(frame.image) for modality, frame in frames.items()}
@@ -100,7 +109,12 @@ class Pipeline:
         watch.lap("embed")
         embeddings = {modality: camera.appearances.embeddings for modality, camera in self._cameras.items()}
         now = max(frame.time for frame in frames.values())
-        changes = self._matcher.step(embeddings["visible"], embeddings["thermal"], changed)
+        changes = self._matcher.step(
+            embeddings["visible"],
+            embeddings["thermal"],
+            changed,
+            self._possible(embeddings["visible"], embeddings["thermal"]),
+        )
         events += [_link_event(change, now, "contradicted") for change in changes]
         watch.lap("match")
         return self._view(events, watch.milliseconds)
@@ -114,6 +128,20 @@ class Pipeline:
             if track.number in camera.started
             for event in self._end(modality, track, time)
         ]
+
+    def _possible(self, visible: Embeddings, thermal: Embeddings) -> NDArray[np.bool_] | None:
+        """Which couples of embedded tracks stand near each other; None where that is not known."""
+        if self._ground is None or not visible or not thermal:
+            return None
+        boxes = {
+            modality: {track.number: track.box for track in camera.tracker.tracks}
+            for modality, camera in self._cameras.items()
+        }
+        places = [
+            np.stack([boxes[modality][number] for number in numbers])
+            for modality, numbers in zip(MODALITIES, (visible, thermal), strict=True)
+        ]
+        return self._ground.near(places[0], places[1], self._shapes)
 
     def _view(self, events: list[Event], milliseconds: dict[str, float]) -> View:
         sightings = {

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_reid.cameras.geometry import GroundPlane
 from edge_reid.types import MODALITIES
 
 ROOT = Path(__file__).parents[2]
@@ -79,6 +80,16 @@ def test_two_videos_become_events_tracks_and_a_picture_of_who_is_who(videos: Pat
     assert names.count("source_ended") == 2
     assert cv2.VideoCapture(str(tmp_path / "out.avi")).get(cv2.CAP_PROP_FRAME_COUNT) == 60
     assert (tmp_path / "tracks" / "links.txt").read_text().count("\n") > 60
+
+
+@pytest.mark.parametrize(("down", "matches"), [(0.0, 3), (120.0, 0)])
+def test_people_at_different_places_are_not_matched(videos: Path, tmp_path: Path, down: float, matches: int) -> None:
+    shift = np.array([[1.0, 0.0, 10.0], [0.0, 1.0, down], [0.0, 0.0, 1.0]])
+    GroundPlane(shift, dict.fromkeys(MODALITIES, (240, 320))).write(tmp_path / "homography.json")
+    summary = work(
+        videos / "visible.avi", videos / "thermal.avi", offline=True, homography=tmp_path / "homography.json"
+    )
+    assert summary["matches"] == matches
 
 
 def test_offline_runs_are_the_same_every_time(videos: Path, tmp_path: Path) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from edge_reid.cameras.geometry import GroundPlane
 from edge_reid.data.synthetic.people import draw_person
 from edge_reid.data.synthetic.scene import MOUNTS, Screenplay, write_scene
 from edge_reid.data.synthetic.stage import Mount
@@ -55,7 +55,7 @@ def test_ground_truth_is_mot_text_with_shares_of_sight(scene: Path) -> None:
 
 
 def test_the_homography_carries_feet_from_one_view_to_the_other(scene: Path) -> None:
-    across = np.array(json.loads((scene / "scene.json").read_text())["homography_visible_to_thermal"])
+    across = GroundPlane.read(scene / "homography.json").visible_to_thermal
     thermal = {(row[0], row[1]): row for row in truth(scene, "thermal")}
     errors = []
     for row in truth(scene, "visible"):

@@ -58,6 +58,22 @@ def test_a_good_couple_is_not_broken_up_to_make_two_bad_ones() -> None:
     assert couples(matcher) == {(1, 5)}
 
 
+def test_couples_that_cannot_be_are_never_linked_however_alike() -> None:
+    matcher = Matcher(0.5)
+    visible, thermal = {1: person(7, 1), 2: person(8, 1)}, {5: person(7, 2), 6: person(8, 2)}
+    for _ in range(5):
+        matcher.step(visible, thermal, {"visible": {1, 2}, "thermal": {5, 6}}, np.array([[False, True], [True, True]]))
+    assert couples(matcher) == {(2, 6)}
+
+
+def test_a_link_whose_ends_part_is_undone() -> None:
+    matcher = Matcher(0.5)
+    vote(matcher, {1: 7}, {5: 7}, VOTES_TO_BIND)
+    for _ in range(VOTES_TO_UNBIND):
+        matcher.step({1: person(7, 1)}, {5: person(7, 2)}, {"visible": {1}, "thermal": set()}, np.array([[False]]))
+    assert couples(matcher) == set()
+
+
 def test_only_new_embeddings_vote() -> None:
     matcher = Matcher(0.5)
     for _ in range(10):

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_reid.cameras.geometry import GroundPlane
 from edge_reid.data.synthetic.body import Viewpoint, pose
 from edge_reid.data.synthetic.cameras import Camera, draw_cameras, sense_thermal, sense_visible
 from edge_reid.data.synthetic.crops import SKIN_CELSIUS, Sprite, carrying_side, draw_sprite
@@ -104,9 +105,10 @@ def write_scene(
         across = ground["thermal"] @ np.linalg.inv(ground["visible"])
         about = {
             "synthetic": True, "fps": fps, "frames": frames, "size": list(FRAME), "seed": play.seed,
-            "homography_visible_to_thermal": (across / across[2, 2]).tolist(), "identities": list(numbers),
+            "identities": list(numbers),
         }  # fmt: skip
         (folder / "scene.json").write_text(json.dumps(about, indent=1))
+        GroundPlane(across / across[2, 2], dict.fromkeys(MODALITIES, FRAME)).write(folder / "homography.json")
 
 
 def _open_shot(folder: Path, modality: Modality, play: Screenplay) -> _Shot:
