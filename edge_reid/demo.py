@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,6 +115,10 @@ def _speed_steps(here: str, people: str) -> list[Step]:
 def _camera_steps(here: str) -> list[Step]:
     """A scene, and the app on it."""
     app, scene = shlex.quote(str(APP)), f"{here}/scene"
+    follow = (
+        f"python {app} --bundle {here}/bundle --visible {scene}/visible.avi --thermal {scene}/thermal.avi "
+        "--offline --headless --json"
+    )
     return [
         Step(
             "scene",
@@ -123,11 +128,14 @@ def _camera_steps(here: str) -> list[Step]:
         ),
         Step(
             "app",
-            "Follow people through both views",
-            f"python {app} --bundle {here}/bundle --visible {scene}/visible.avi --thermal {scene}/thermal.avi "
-            f"--offline --headless --events {here}/events.jsonl --record {here}/annotated.avi --tracks {here}/tracks "
-            "--json",
-            "events.jsonl",
+            "Follow people through both views, who stand on one ground",
+            f"{follow} --homography {scene}/homography.json --tracks {here}/tracks --events {here}/events.jsonl "
+            f"--record {here}/annotated.avi",
+        ),
+        Step(
+            "appearance_only",
+            "Do it again by appearance alone",
+            f"{follow} --tracks {here}/tracks_appearance_only",
         ),
     ]
 
@@ -142,8 +150,20 @@ def run_demo(out: Path) -> Path:
     if not APP.exists():
         raise UserError(f"{APP}: the demo runs from a checkout of the repository, where apps/ lies; clone it first")
     reference.checkpoint_path()
-    (out / "steps").mkdir(parents=True, exist_ok=True)
     todo = steps(out)
+    run_steps(todo, out)
+    report = write_report(out, [(step.name, step.title) for step in todo])
+    print(f"{report}: open it in a browser")
+    return report
+
+
+def run_steps(todo: Sequence[Step], out: Path) -> None:
+    """Run the steps without a record in `out`/steps, in order, and write theirs.
+
+    Raises:
+        CheckFailed: a step failed; those before it keep their records.
+    """
+    (out / "steps").mkdir(parents=True, exist_ok=True)
     for number, step in enumerate(todo, start=1):
         record = out / "steps" / f"{step.name}.json"
         if record.exists():
@@ -154,9 +174,6 @@ def run_demo(out: Path) -> Path:
         with atomic_file(record) as temporary:
             temporary.write_text(json.dumps(facts, indent=1))
         print(f"      {facts['seconds']:.0f} s", flush=True)
-    report = write_report(out, [(step.name, step.title) for step in todo])
-    print(f"{report}: open it in a browser")
-    return report
 
 
 def _run(step: Step, out: Path) -> dict[str, Json]:

@@ -1,0 +1,113 @@
+"""The demo: steps that are done once, and a report that says what their records say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_reid.demo import Step, run_steps, steps
+from edge_reid.errors import CheckFailed, UserError
+from edge_reid.report import write_report
+
+
+def test_a_second_run_begins_at_the_first_step_that_is_not_finished(tmp_path: Path) -> None:
+    count = "p.open('a').write('x'); print('{\\\"runs\\\": %d}' % len(p.read_text()))"
+    todo = [
+        Step("first", "Count", f"python -c \"import pathlib; p = pathlib.Path('{tmp_path}/first'); {count}\""),
+        Step("second", "Need a file", f"python -c \"open('{tmp_path}/needed').read()\"", "half"),
+    ]
+    (tmp_path / "half").mkdir()
+    with pytest.raises(CheckFailed, match="step second ended with exit code 1"):
+        run_steps(todo, tmp_path)
+    assert not (tmp_path / "half").exists(), "what the unfinished step had left is gone"
+    assert not (tmp_path / "steps" / "second.json").exists()
+    (tmp_path / "needed").write_text("here")
+    run_steps(todo, tmp_path)
+    assert (tmp_path / "first").read_text() == "x", "the first step ran once"
+    record = json.loads((tmp_path / "steps" / "first.json").read_text())
+    assert (record["printed"], record["command"]) == ({"runs": 1}, todo[0].command)
+    assert record["seconds"] > 0 < record["peak_bytes_so_far"]
+
+
+def evaluation(query: str, rank1: float) -> dict[str, Any]:
+    numbers = dict.fromkeys(("rank5", "rank10", "mean_ap", "mean_inp"), 0.5)
+    gallery = "visible" if query == "thermal" else "thermal"
+    return {"query_modality": query, "gallery_modality": gallery, "rank1": rank1, "protocol": "so and so", **numbers}
+
+
+def both(first: float, second: float) -> list[dict[str, Any]]:
+    return [evaluation("thermal", first), evaluation("visible", second)]
+
+
+def row(engine: str, milliseconds: float) -> dict[str, Any]:
+    times = dict.fromkeys(("p50_ms", "p90_ms", "p99_ms"), milliseconds)
+    return {
+        "engine": engine, "precision": "int8", "modality": "visible", "batch": 1, **times, "images_per_second": 9,
+        "file_bytes": 1_230_000, "load_seconds": 0.1, "cosine_mean": 0.99, "cosine_minimum": 0.97,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Path:
+    """What a demo leaves behind, with numbers that are easy to find again."""
+    rates = {"fps": {"visible": 31.0, "thermal": 29.0}}
+    printed: dict[str, Any] = {
+        "before": {"evaluations": both(0.111, 0.222), "baselines": {"raw pixels": both(0.013, 0.014)}},
+        "after": {"evaluations": both(0.333, 0.444)},
+        "export": {"accuracy": {"before": both(0.5, 0.6), "after": both(0.493, 0.601)}},
+        "benchmark": {"machine": {"cpu": "a <fast> one"}, "rows": [row("onnxruntime", 1.25)]},
+        "full_benchmark": {"rows": [row("torch", 7.75), {**row("openvino", 1.0), "error": "is not installed"}]},
+        "app": rates,
+    }
+    (tmp_path / "steps").mkdir()
+    for step in steps(tmp_path):
+        record = {"command": step.command, "seconds": 10.0, "peak_bytes_so_far": 2**30, "printed": None}
+        (tmp_path / "steps" / f"{step.name}.json").write_text(json.dumps(record | {"printed": printed.get(step.name)}))
+    for name in ("people", "train", "scene", "tracks", "tracks_appearance_only"):
+        (tmp_path / name).mkdir()
+    grey = np.full((48, 64, 3), 99, np.uint8)
+    cv2.imwrite(str(tmp_path / "people" / "sheet.png"), grey)
+    cv2.imwrite(str(tmp_path / "ranking.png"), grey)
+    writer = cv2.VideoWriter(
+        str(tmp_path / "annotated.avi"), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"MJPG"), 5, (64, 48)
+    )
+    writer.write(grey)
+    writer.release()
+    (tmp_path / "train" / "log.csv").write_text("epoch,identity,distillation,center\n1,3,2,1\n2,2,1,1\n")
+    scene = {"fps": 1, "frames": 2, "size": [480, 640]}
+    (tmp_path / "scene" / "scene.json").write_text(json.dumps(scene))
+    seen = "".join(f"{frame},7,100,100,40,100,1,1,1\n{frame},8,300,100,40,100,1,1,1\n" for frame in (1, 2))
+    for modality in ("visible", "thermal"):
+        (tmp_path / "scene" / f"gt_{modality}.txt").write_text(seen)
+        for folder in ("tracks", "tracks_appearance_only"):
+            (tmp_path / folder / f"{modality}.txt").write_text(seen)
+    (tmp_path / "tracks" / "links.txt").write_text("1,1,7,7,1,0.9\n2,2,7,7,1,0.9\n")
+    (tmp_path / "tracks_appearance_only" / "links.txt").write_text("2,2,7,8,1,0.9\n2,2,8,8,1,0.9\n")
+    return tmp_path
+
+
+def test_the_report_says_what_the_records_say(finished: Path) -> None:
+    report = write_report(finished, [(step.name, step.title) for step in steps(finished)])
+    page = report.read_text()
+    assert "11.1 % → 33.3 %" in page and "22.2 % → 44.4 %" in page
+    assert "<td>-0.70</td>" in page and "<td>+0.10</td>" in page, "INT8 in points"
+    assert "29 fps" in page and "a &lt;fast&gt; one" in page
+    assert "<td>7.75</td>" in page and "is not installed" in page
+    assert "100.0 % (1 of 1)" in page and "50.0 % (1 of 2 people)" in page, "by place and appearance"
+    assert "50.0 % (1 of 2)</td>" in page, "by appearance alone"
+    for step in steps(finished):
+        assert step.title in page
+    assert page.count("data:image/jpeg;base64,") == 3
+    assert "http://www.w3.org" in page and "src='http" not in page, "nothing is fetched from anywhere"
+
+
+def test_a_missing_record_is_named(finished: Path) -> None:
+    (finished / "steps" / "export.json").unlink()
+    with pytest.raises(UserError, match=r"export.json: no record of this step"):
+        write_report(finished, [(step.name, step.title) for step in steps(finished)])
+    assert not (finished / "report.html").exists()
