@@ -1,22 +1,17 @@
-"""A self-contained HTML page: sections, tables, pictures and plots that need nothing from anywhere."""
+"""A self-contained HTML page: sections, tables and pictures that need nothing from anywhere."""
 
 from __future__ import annotations
 
 import base64
 import html
-import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
-import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_reid.files import atomic_file
-
-INK, ACCENT, WARM, SOFT = "#1d2733", "#0f6cbd", "#d9541e", "#9fb3c8"
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -74,22 +69,3 @@ def inline(image: NDArray[np.uint8], name: str) -> str:
     return (
         f"<img alt='{html.escape(name)}' src='data:image/jpeg;base64,{base64.b64encode(encoded.tobytes()).decode()}'>"
     )
-
-
-def figure(width: float, height: float) -> tuple[Any, Any]:
-    """A matplotlib figure of so many inches and its axes."""
-    matplotlib.use("svg")
-    from matplotlib.figure import Figure
-
-    plot = Figure(figsize=(width, height), layout="constrained")
-    axes = plot.subplots()
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    return plot, axes
-
-
-def svg(plot: Any) -> str:
-    """The figure as vectors inside the page."""
-    text = io.StringIO()
-    plot.savefig(text, format="svg", metadata={"Date": None})
-    return text.getvalue()[text.getvalue().index("<svg") :]

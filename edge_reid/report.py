@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import html
 import json
 from collections.abc import Sequence
@@ -13,9 +12,11 @@ import cv2
 import numpy as np
 
 from edge_reid import __version__
+from edge_reid.charts import ACCENT, INK, SOFT, figure, svg
 from edge_reid.errors import UserError
 from edge_reid.evaluation.matches import MatchScores, score_matches
-from edge_reid.page import ACCENT, INK, SOFT, WARM, figure, inline, percent, section, svg, table, write_page
+from edge_reid.page import inline, percent, section, table, write_page
+from edge_reid.types import MODALITIES
 
 
 def write_report(out: Path, steps: Sequence[tuple[str, str]]) -> Path:
@@ -36,7 +37,7 @@ def write_report(out: Path, steps: Sequence[tuple[str, str]]) -> Path:
     parts = [
         _head(facts, scores["place and appearance"]),
         section("People", _PEOPLE, _picture(out / "people" / "sheet.png")),
-        section("Training", _TRAINING, _curve(out / "train" / "log.csv"), _accuracy(facts)),
+        section("Training", _TRAINING, _text(out / "train" / "curve.svg"), _accuracy(facts)),
         section("Whom it finds", _RANKING, _picture(out / "ranking.png")),
         section("INT8", _INT8, _quantised(facts["export"]["printed"])),
         section("Speed", _SPEED, _bars(facts), *_latency(facts)),
@@ -137,19 +138,39 @@ def _latency(facts: dict[str, dict[str, Any]]) -> list[str]:
         rows = []
         for row in facts[name]["printed"]["rows"]:
             if row.get("error"):
-                rows.append([f"{row['engine']} {row['precision']}", str(row["batch"]), row["error"], *[""] * 6])
+                rows.append([f"{row['engine']} {row['precision']}", str(row["batch"]), row["error"], *[""] * 7])
                 continue
             rows.append(
                 [
                     f"{row['engine']} {row['precision']} {row['modality']}", str(row["batch"]),
                     *(f"{row[key]:.2f}" for key in ("p50_ms", "p90_ms", "p99_ms")), f"{row['images_per_second']:.0f}",
                     f"{row['file_bytes'] / 1e6:.2f}", f"{row['load_seconds']:.2f}",
+                    "" if row.get("rank1") is None else f"{percent(row['rank1'])} / {percent(row['mean_ap'])}",
                     _cosine(row),
                 ]
             )  # fmt: skip
-        head = [title, "batch", "p50 ms", "p90 ms", "p99 ms", "pictures/s", "MB", "load s", "cosine mean / min"]
-        tables.append(table(head, rows))
+        head = [title, "batch", "p50 ms", "p90 ms", "p99 ms", "pictures/s", "MB", "load s"]
+        tables.append(table([*head, "rank-1 / mAP", "cosine mean / min"], rows))
+        tables.append(_speedups(facts[name]["printed"]["rows"]))
     return tables
+
+
+def _speedups(rows: Sequence[dict[str, Any]]) -> str:
+    """One line: how many times as fast INT8 is at batch 1, for each modality."""
+    median = {
+        (f"{row['engine']} {row['precision']}", row["modality"]): row["p50_ms"]
+        for row in rows
+        if row["batch"] == 1 and not row.get("error")
+    }
+    lines = []
+    for name, other in {"eager PyTorch": "torch fp32", "ONNX Runtime FP32": "onnxruntime fp32"}.items():
+        times = [
+            f"{median[other, modality] / median['onnxruntime int8', modality]:.1f} times ({modality})"
+            for modality in MODALITIES
+            if {(other, modality), ("onnxruntime int8", modality)} <= median.keys()
+        ]
+        lines += [f"{' and '.join(times)} as fast as {name}"] if times else []
+    return f"<p class='note'>At batch 1, ONNX Runtime INT8 is {'; '.join(lines)}.</p>" if lines else ""
 
 
 def _cosine(row: dict[str, Any]) -> str:
@@ -185,6 +206,15 @@ def _commands(facts: dict[str, dict[str, Any]], steps: Sequence[tuple[str, str]]
     return f"<div class='scroll'><table>{rows}</table></div>"
 
 
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            f"{path}: the report misses this plot; remove the steps folder and run the demo again"
+        ) from error
+
+
 def _picture(path: Path) -> str:
     image = cv2.imread(str(path))
     if image is None:
@@ -203,21 +233,6 @@ def _frame(video: Path) -> str:
     if not found:
         raise UserError(f"{video}: not a video; remove steps/app.json and run the demo again")
     return inline(np.asarray(frame, np.uint8), "both cameras")
-
-
-def _curve(log: Path) -> str:
-    with log.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    epochs = [int(row["epoch"]) for row in rows]
-    plot, axes = figure(7.2, 2.8)
-    for name, color in (("identity", ACCENT), ("distillation", WARM), ("center", SOFT)):
-        axes.plot(
-            epochs, [float(row[name]) for row in rows], color=color, label=f"{name} loss", linewidth=2, marker="o"
-        )
-    axes.set_xlabel("epoch")
-    axes.set_xticks(epochs)
-    axes.legend(frameon=False)
-    return svg(plot)
 
 
 def _bars(facts: dict[str, dict[str, Any]]) -> str:

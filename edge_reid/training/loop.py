@@ -46,7 +46,7 @@ def train(
 
     Args:
         data: a data folder with train/.
-        out: gets last.pt, log.csv, tensorboard/ and at the end model.safetensors.
+        out: gets last.pt, log.csv, curve.svg, tensorboard/ and at the end model.safetensors.
         recipe: the network and its losses.
         plan: epochs, steps, seed and validation.
         init: a checkpoint to start from, classifiers excepted; None starts from random weights.
@@ -85,7 +85,10 @@ def train(
     with Records(out, steps=run.total_steps, done=run.steps) as records:
         _take_steps(run, loader, records, checkpoint_minutes)
     publish(last, published)
-    print(f"trained {plan.epochs} epochs; the model is {published}, the log {out / 'log.csv'}")
+    print(
+        f"trained {plan.epochs} epochs; the model is {published}"
+        + (f", the log {out / 'log.csv'}" if plan.epochs else "")
+    )
     return published
 
 
@@ -159,10 +162,11 @@ def _finish_epoch(run: Run, records: Records, *, batch: Batch, learning_rate: fl
 
 
 def _validate(run: Run) -> dict[str, float]:
-    """Rank the people that were kept out of training, in both directions, at the model's full size."""
+    """Rank the people that were kept out of training, in both directions, at the size that training has reached."""
     run.network.eval()
+    size = run.recipe.size_at(run.progress)
     visible, thermal = (
-        embed_samples(run.network.network, [s for s in run.held_out if s.modality == modality], run.recipe.size)
+        embed_samples(run.network.network, [s for s in run.held_out if s.modality == modality], size)
         for modality in MODALITIES
     )
     run.network.train()

@@ -1,4 +1,4 @@
-"""What a run leaves for people to look at: a progress bar, a line per epoch, log.csv and TensorBoard."""
+"""What a run leaves for people to look at: a progress bar, a line per epoch, log.csv, curve.svg and TensorBoard."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 from torch.utils.tensorboard import SummaryWriter
 
 from edge_reid.files import atomic_file
+from edge_reid.training.curve import write_curve
 
 
 class Records:
@@ -66,6 +67,7 @@ class Records:
         rate = f"{row['images_per_second']:.0f} img/s"
         print(f"epoch {row['epoch']:.0f}/{epochs}  {size}  {shown}  {rate}", flush=True)
         write_log(self.out / "log.csv", history)
+        write_curve(self.out / "curve.svg", history)
 
 
 _COUNTS = ("epoch", "height", "width", "images_per_second", "seconds", "learning_rate")

@@ -13,6 +13,7 @@ import pytest
 from edge_reid.demo import Step, run_steps, steps
 from edge_reid.errors import CheckFailed, UserError
 from edge_reid.report import write_report
+from edge_reid.training.curve import write_curve
 
 
 def test_a_second_run_begins_at_the_first_step_that_is_not_finished(tmp_path: Path) -> None:
@@ -44,10 +45,10 @@ def both(first: float, second: float) -> list[dict[str, Any]]:
     return [evaluation("thermal", first), evaluation("visible", second)]
 
 
-def row(engine: str, milliseconds: float) -> dict[str, Any]:
+def row(engine: str, milliseconds: float, precision: str = "int8") -> dict[str, Any]:
     times = dict.fromkeys(("p50_ms", "p90_ms", "p99_ms"), milliseconds)
     return {
-        "engine": engine, "precision": "int8", "modality": "visible", "batch": 1, **times, "images_per_second": 9,
+        "engine": engine, "precision": precision, "modality": "visible", "batch": 1, **times, "images_per_second": 9,
         "file_bytes": 1_230_000, "load_seconds": 0.1, "cosine_mean": 0.99, "cosine_minimum": 0.97,
     }  # fmt: skip
 
@@ -60,8 +61,18 @@ def finished(tmp_path: Path) -> Path:
         "before": {"evaluations": both(0.111, 0.222), "baselines": {"raw pixels": both(0.013, 0.014)}},
         "after": {"evaluations": both(0.333, 0.444)},
         "export": {"accuracy": {"before": both(0.5, 0.6), "after": both(0.493, 0.601)}},
-        "benchmark": {"machine": {"cpu": "a <fast> one"}, "rows": [row("onnxruntime", 1.25)]},
-        "full_benchmark": {"rows": [row("torch", 7.75), {**row("openvino", 1.0), "error": "is not installed"}]},
+        "benchmark": {
+            "machine": {"cpu": "a <fast> one"},
+            "rows": [{**row("onnxruntime", 1.25), "rank1": 0.123, "mean_ap": 0.45}],
+        },
+        "full_benchmark": {
+            "rows": [
+                row("onnxruntime", 1.25),
+                row("onnxruntime", 2.0, "fp32"),
+                row("torch", 7.75, "fp32"),
+                {**row("openvino", 1.0), "error": "is not installed"},
+            ]
+        },
         "app": rates,
     }
     (tmp_path / "steps").mkdir()
@@ -78,7 +89,9 @@ def finished(tmp_path: Path) -> Path:
     )
     writer.write(grey)
     writer.release()
-    (tmp_path / "train" / "log.csv").write_text("epoch,identity,distillation,center\n1,3,2,1\n2,2,1,1\n")
+    rows = dict.fromkeys(("identity", "distillation", "center", "accuracy"), 0.5)
+    history = [{"epoch": epoch, "height": 64 * epoch, **rows} for epoch in (1, 2)]
+    write_curve(tmp_path / "train" / "curve.svg", history)
     scene = {"fps": 1, "frames": 2, "size": [480, 640]}
     (tmp_path / "scene" / "scene.json").write_text(json.dumps(scene))
     seen = "".join(f"{frame},7,100,100,40,100,1,1,1\n{frame},8,300,100,40,100,1,1,1\n" for frame in (1, 2))
@@ -97,7 +110,8 @@ def test_the_report_says_what_the_records_say(finished: Path) -> None:
     assert "11.1 % → 33.3 %" in page and "22.2 % → 44.4 %" in page
     assert "<td>-0.70</td>" in page and "<td>+0.10</td>" in page, "INT8 in points"
     assert "29 fps" in page and "a &lt;fast&gt; one" in page
-    assert "<td>7.75</td>" in page and "is not installed" in page
+    assert "<td>7.75</td>" in page and "is not installed" in page and "12.3 % / 45.0 %" in page
+    assert "6.2 times (visible) as fast as eager PyTorch; 1.6 times (visible) as fast as ONNX Runtime FP32" in page
     assert "100.0 % (1 of 1)" in page and "50.0 % (1 of 2 people)" in page, "by place and appearance"
     assert "50.0 % (1 of 2)</td>" in page, "by appearance alone"
     for step in steps(finished):
