@@ -5,6 +5,7 @@ Shapes: Q queries, G gallery pictures.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 Rule = Literal["regdb", "sysu", "llcm"]
 
 RANKS = 20
+
+BLOCK = 1 << 24
+"""Distances ranked at a time: 128 MiB of them, and a few times as much beside."""
 
 
 @dataclass(frozen=True)
@@ -52,56 +56,138 @@ def rank(
             see pictures of its own identity by its own camera number, CMC as "sysu".
 
     Raises:
-        ValueError: the shapes disagree, a distance is not a number, or no query has a right answer to find.
+        ValueError: the shapes disagree, a distance is not finite, or no query has a right answer to find.
     """
-    q_ids, g_ids = np.asarray(query_ids), np.asarray(gallery_ids)
-    q_cameras, g_cameras = np.asarray(query_cameras), np.asarray(gallery_cameras)
-    if distances.shape != (len(q_ids), len(g_ids)) or len(q_ids) != len(q_cameras) or len(g_ids) != len(g_cameras):
+    sides = _sides(query_ids, gallery_ids, query_cameras, gallery_cameras, rule)
+    if distances.shape != (len(sides.query_ids), len(sides.gallery_ids)):
         raise ValueError(
-            f"distances {distances.shape} do not match {len(q_ids)} query and {len(g_ids)} gallery identities with "
-            f"{len(q_cameras)} and {len(g_cameras)} cameras"
+            f"distances {distances.shape} do not match {len(sides.query_ids)} query and {len(sides.gallery_ids)} "
+            "gallery identities"
         )
-    if np.isnan(distances).any():
-        raise ValueError("a distance is not a number (NaN); the embeddings are broken")
-    hidden = _hidden(q_ids, g_ids, q_cameras, g_cameras, rule)
-    # Hidden pictures go to the end of the order; they are no hits there, so every count before them stays right.
-    order = np.argsort(np.where(hidden, np.inf, distances.astype(np.float64)), axis=1, kind="stable")
-    ranked_ids = g_ids[order]
-    hits = (ranked_ids == q_ids[:, None]) & ~np.take_along_axis(hidden, order, axis=1)
-    valid = hits.any(axis=1)
-    if not valid.any():
-        raise ValueError("no query has a picture of its identity in the gallery it may see")
-    hits, ranked_ids = hits[valid], ranked_ids[valid]
-
-    found = hits.cumsum(axis=1)
-    relevant = found[:, -1]
-    positions = np.arange(1, hits.shape[1] + 1)
-    average_precision = (found / positions * hits).sum(axis=1) / relevant
-    last = positions[-1] - hits[:, ::-1].argmax(axis=1)
-    first_hit = hits.argmax(axis=1) if rule == "regdb" else _identities_before(hits, ranked_ids)
-    cmc = (first_hit[:, None] < np.arange(1, RANKS + 1)).mean(axis=0)
-    return Ranking(cmc, float(average_precision.mean()), float((relevant / last).mean()), int(valid.sum()))
+    return _rank(lambda rows: distances[rows], sides)
 
 
-def _hidden(
-    query_ids: NDArray[np.generic],
-    gallery_ids: NDArray[np.generic],
-    query_cameras: NDArray[np.generic],
-    gallery_cameras: NDArray[np.generic],
+def rank_embeddings(
+    query: NDArray[np.floating],
+    gallery: NDArray[np.floating],
+    query_ids: ArrayLike,
+    gallery_ids: ArrayLike,
+    query_cameras: ArrayLike,
+    gallery_cameras: ArrayLike,
+    *,
     rule: Rule,
-) -> NDArray[np.bool_]:
-    """`(Q, G)`: the pictures that the rule removes from a query's gallery."""
-    if rule == "sysu":
-        return np.asarray((query_cameras[:, None] == 3) & (gallery_cameras == 2))
-    if rule == "llcm":
-        return np.asarray((query_ids[:, None] == gallery_ids) & (query_cameras[:, None] == gallery_cameras))
-    if rule == "regdb":
-        return np.zeros((len(query_ids), len(gallery_ids)), dtype=np.bool_)
-    raise ValueError(f"rule {rule!r} is not one of regdb, sysu, llcm")
+) -> Ranking:
+    """As `rank`, by the cosine of unit vectors `(Q, D)` and `(G, D)`, whose distances need never be in memory at once.
+
+    Raises:
+        ValueError: as `rank`.
+    """
+    sides = _sides(query_ids, gallery_ids, query_cameras, gallery_cameras, rule)
+    if (len(query), len(gallery)) != (len(sides.query_ids), len(sides.gallery_ids)):
+        raise ValueError(
+            f"{len(query)} query and {len(gallery)} gallery embeddings do not match {len(sides.query_ids)} and "
+            f"{len(sides.gallery_ids)} identities"
+        )
+    return _rank(lambda rows: -(query[rows] @ gallery.T), sides)
 
 
-def _identities_before(hits: NDArray[np.bool_], ranked_ids: NDArray[np.generic]) -> NDArray[np.intp]:
-    """`(Q,)`: how many different other identities come before each query's first hit."""
-    return np.array(
-        [len(np.unique(row[:first])) for row, first in zip(ranked_ids, hits.argmax(axis=1), strict=True)], dtype=np.intp
+@dataclass(frozen=True)
+class _Sides:
+    """Whose pictures the rows and columns are, by which camera, and what a query may not see."""
+
+    query_ids: NDArray[np.generic]
+    gallery_ids: NDArray[np.generic]
+    query_cameras: NDArray[np.generic]
+    gallery_cameras: NDArray[np.generic]
+    rule: Rule
+
+    def __post_init__(self) -> None:
+        if len(self.query_ids) != len(self.query_cameras) or len(self.gallery_ids) != len(self.gallery_cameras):
+            raise ValueError(
+                f"{len(self.query_ids)} query and {len(self.gallery_ids)} gallery identities do not match "
+                f"{len(self.query_cameras)} and {len(self.gallery_cameras)} cameras"
+            )
+
+    def hidden(self, rows: slice) -> NDArray[np.bool_]:
+        """`(q, G)`: the pictures that the rule removes from the galleries of these queries."""
+        ids, cameras = self.query_ids[rows, None], self.query_cameras[rows, None]
+        if self.rule == "sysu":
+            return np.asarray((cameras == 3) & (self.gallery_cameras == 2))
+        if self.rule == "llcm":
+            return np.asarray((ids == self.gallery_ids) & (cameras == self.gallery_cameras))
+        if self.rule == "regdb":
+            return np.zeros((len(ids), len(self.gallery_ids)), dtype=np.bool_)
+        raise ValueError(f"rule {self.rule!r} is not one of regdb, sysu, llcm")
+
+
+def _sides(
+    query_ids: ArrayLike, gallery_ids: ArrayLike, query_cameras: ArrayLike, gallery_cameras: ArrayLike, rule: Rule
+) -> _Sides:
+    return _Sides(
+        np.asarray(query_ids), np.asarray(gallery_ids), np.asarray(query_cameras), np.asarray(gallery_cameras), rule
     )
+
+
+def _rank(distances_of: Callable[[slice], NDArray[np.floating]], sides: _Sides) -> Ranking:
+    """Rank in blocks of queries."""
+    step = max(1, BLOCK // max(1, len(sides.gallery_ids)))
+    blocks = []
+    for start in range(0, len(sides.query_ids), step):
+        rows = slice(start, start + step)
+        distances = distances_of(rows)
+        if not np.isfinite(distances).all():
+            raise ValueError("a distance is infinite or not a number (NaN); the embeddings are broken")
+        # Hidden pictures lie infinitely far away: they come before nobody and are found by nobody.
+        seen = np.where(sides.hidden(rows), np.inf, distances.astype(np.float64))
+        ids = sides.query_ids[rows]
+        places = _places(seen, ids, sides.gallery_ids)
+        valid = np.isfinite(places[:, 0])
+        places, seen, ids = places[valid], seen[valid], ids[valid]
+        found = np.isfinite(places)
+        relevant = found.sum(axis=1)
+        others = places[:, 0] - 1 if sides.rule == "regdb" else _identities_before(seen, ids, sides.gallery_ids)
+        precision = (np.arange(1, places.shape[1] + 1) / places).sum(axis=1) / relevant
+        blocks.append(np.stack([others, precision, relevant / np.where(found, places, 0.0).max(axis=1, initial=0.0)]))
+    others, average_precision, penalty = np.concatenate(blocks, axis=1) if blocks else np.empty((3, 0))
+    if not len(others):
+        raise ValueError("no query has a picture of its identity in the gallery it may see")
+    cmc = (others[:, None] < np.arange(1, RANKS + 1)).mean(axis=0)
+    return Ranking(cmc, float(average_precision.mean()), float(penalty.mean()), len(others))
+
+
+def _places(
+    seen: NDArray[np.float64], query_ids: NDArray[np.generic], gallery_ids: NDArray[np.generic]
+) -> NDArray[np.float64]:
+    """`(Q, R)`: the places 1, 2, ... of each query's right answers in ascending order, infinite where there are fewer.
+
+    A place is one more than the number of pictures before it; to count those, nothing has to be sorted.
+    """
+    most = int(np.unique(gallery_ids, return_counts=True)[1].max())
+    places = np.full((len(query_ids), most), np.inf)
+    for identity in np.intersect1d(query_ids, gallery_ids):
+        rows, columns = np.flatnonzero(query_ids == identity), np.flatnonzero(gallery_ids == identity)
+        mine = seen[rows]
+        for answer, column in enumerate(columns):
+            distance = mine[:, column, None]
+            before = (mine < distance).sum(axis=1) + (mine[:, :column] == distance).sum(axis=1)
+            places[rows, answer] = np.where(np.isfinite(distance[:, 0]), before + 1, np.inf)
+    return np.sort(places, axis=1)
+
+
+def _identities_before(
+    seen: NDArray[np.float64], query_ids: NDArray[np.generic], gallery_ids: NDArray[np.generic]
+) -> NDArray[np.intp]:
+    """`(Q,)`: how many other identities have a picture before each query's first right answer."""
+    order = np.argsort(gallery_ids, kind="stable")
+    identities, starts = np.unique(gallery_ids[order], return_index=True)
+    nearest = np.minimum.reduceat(seen[:, order], starts, axis=1)
+    own = np.searchsorted(identities, query_ids)
+    distance = nearest[np.arange(len(own)), own]
+    before = (nearest < distance[:, None]).sum(axis=1)
+    # identities that are exactly as near come before it if their picture does
+    for row in np.flatnonzero((nearest == distance[:, None]).sum(axis=1) > 1):
+        equal = np.flatnonzero(seen[row] == distance[row])
+        first = equal[gallery_ids[equal] == query_ids[row]][0]
+        rivals = np.searchsorted(identities, np.unique(gallery_ids[equal[equal < first]]))
+        before[row] += int((nearest[row, rivals] == distance[row]).sum())
+    return np.asarray(before, dtype=np.intp)

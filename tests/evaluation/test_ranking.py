@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import cv2
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 from edge_reid.data.folder import FolderDataset
 from edge_reid.data.synthetic.dataset import Population, write_dataset
 from edge_reid.errors import UserError
-from edge_reid.evaluation import Embedded, Rule, both_directions, extract, rank, single_shot
+from edge_reid.evaluation import Embedded, Rule, both_directions, extract, metrics, rank, single_shot
 from edge_reid.evaluation.baselines import raw_pixels, silhouettes
+from edge_reid.evaluation.metrics import rank_embeddings
 from edge_reid.evaluation.plots import ranking_sheet
 from edge_reid.types import Modality, Sample
 
@@ -54,6 +56,33 @@ def test_ranking_equals_the_loop(rule: Rule, seed: int) -> None:
     assert found.valid_queries == valid
     assert found.cmc == pytest.approx(cmc)
     assert (found.mean_ap, found.mean_inp) == pytest.approx((mean_ap, mean_inp))
+
+
+@pytest.mark.parametrize("rule", ["regdb", "sysu", "llcm"])
+def test_ranking_in_blocks_of_any_size_is_the_same(rule: Rule, monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    q_ids, g_ids = random.integers(0, 9, 30), random.integers(0, 7, 50)
+    q_cams, g_cams = random.integers(1, 5, 30), random.integers(1, 5, 50)
+    query, gallery = random.normal(size=(30, 4)), random.normal(size=(50, 4))
+    whole = rank(-(query @ gallery.T), q_ids, g_ids, q_cams, g_cams, rule=rule)
+    for block in (1, 7 * 50, 1 << 20):
+        monkeypatch.setattr(metrics, "BLOCK", block)
+        part = rank_embeddings(query, gallery, q_ids, g_ids, q_cams, g_cams, rule=rule)
+        np.testing.assert_allclose(part.cmc, whole.cmc)
+        assert (part.mean_ap, part.mean_inp) == pytest.approx((whole.mean_ap, whole.mean_inp))
+        assert part.valid_queries == whole.valid_queries
+
+
+def test_a_large_ranking_needs_the_memory_of_a_block_only() -> None:
+    random = np.random.default_rng(0)
+    query, gallery = (random.normal(size=(count, 8)).astype(np.float32) for count in (600, 200_000))
+    q_ids, g_ids = np.arange(600), np.arange(200_000)
+    tracemalloc.start()
+    found = rank_embeddings(query, gallery, q_ids, g_ids, np.ones(600), np.full(200_000, 2), rule="regdb")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.valid_queries == 600
+    assert peak < 1 << 30, "all distances at once would be 960 MB as float64, and four times that in the working"
 
 
 def test_a_case_worked_by_hand() -> None:
