@@ -1,8 +1,9 @@
 """Ranking, protocols, baselines and ranking sheets: numpy and OpenCV, never torch."""
 
+from edge_reid.data.search import Rule
 from edge_reid.evaluation.extract import extract
-from edge_reid.evaluation.metrics import Ranking, Rule, rank
-from edge_reid.evaluation.protocols import Embedded, Evaluation, both_directions, single_shot
+from edge_reid.evaluation.metrics import Ranking, rank
+from edge_reid.evaluation.protocols import Embedded, Evaluation, both_directions, evaluate, single_shot
 
 __all__ = [
     "Embedded",
@@ -10,6 +11,7 @@ __all__ = [
     "Ranking",
     "Rule",
     "both_directions",
+    "evaluate",
     "extract",
     "rank",
     "single_shot",

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Rule = Literal["regdb", "sysu", "llcm"]
+from edge_reid.data.search import Rule
 
 RANKS = 20
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_reid.evaluation.metrics import Ranking, Rule, rank
+from edge_reid.data.search import Rule, Search, single_shot_search
+from edge_reid.evaluation.metrics import rank_embeddings
 from edge_reid.types import Modality, Sample
 
 
@@ -68,6 +69,51 @@ class Evaluation:
         return f"{self.query_modality} -> {self.gallery_modality}"
 
 
+def evaluate(
+    search: Search,
+    query: NDArray[np.float32],
+    pool: NDArray[np.float32],
+    *,
+    feature: str = "BN-neck, unit norm",
+) -> Evaluation:
+    """Rank every trial of a search by cosine and average the trials.
+
+    Args:
+        search: whom one looks for, and where.
+        query: embeddings of `search.query`, `(Q, D)`, unit norm.
+        pool: embeddings of `search.pool`, `(P, D)`.
+        feature: what the embeddings are, for the protocol line.
+
+    Raises:
+        ValueError: both sides are of one modality, or no query has its identity in the gallery.
+    """
+    q, p = Embedded(search.query, query), Embedded(search.pool, pool)
+    if q.modality == p.modality:
+        raise ValueError(f"query and gallery are both {q.modality}; a person is searched in the other modality")
+    rankings = [
+        rank_embeddings(
+            query[trial.queries], pool[trial.gallery], q.identities()[trial.queries], p.identities()[trial.gallery],
+            q.cameras()[trial.queries], p.cameras()[trial.gallery], rule=search.rule,
+        )
+        for trial in search.trials
+    ]  # fmt: skip
+    cmc = np.mean([ranking.cmc for ranking in rankings], axis=0)
+    return Evaluation(
+        query_modality=q.modality,
+        gallery_modality=p.modality,
+        rank1=float(cmc[0]),
+        rank5=float(cmc[4]),
+        rank10=float(cmc[9]),
+        mean_ap=float(np.mean([ranking.mean_ap for ranking in rankings])),
+        mean_inp=float(np.mean([ranking.mean_inp for ranking in rankings])),
+        cmc=tuple(map(float, cmc)),
+        identities=len(np.unique(p.identities()[search.trials[0].gallery])),
+        queries=rankings[0].valid_queries,
+        trials=len(rankings),
+        protocol=f"{search.protocol}, cosine, feature {feature}, no flip, no re-ranking",
+    )
+
+
 def single_shot(
     query: Embedded,
     gallery: Embedded,
@@ -92,39 +138,8 @@ def single_shot(
     Raises:
         ValueError: both sides are of one modality, or no query has its identity in the gallery.
     """
-    if query.modality == gallery.modality:
-        raise ValueError(f"query and gallery are both {query.modality}; a person is searched in the other modality")
-    similarity = query.embeddings @ gallery.embeddings.T
-    identities, cameras = gallery.identities(), gallery.cameras()
-    groups = [np.flatnonzero(identities == identity) for identity in np.unique(identities)]
-    rankings: list[Ranking] = []
-    for trial in range(trials):
-        random = np.random.default_rng((seed, trial))
-        drawn = np.array([random.choice(group) for group in groups])
-        rankings.append(
-            rank(
-                -similarity[:, drawn], query.identities(), identities[drawn], query.cameras(), cameras[drawn], rule=rule
-            )
-        )
-    cmc = np.mean([ranking.cmc for ranking in rankings], axis=0)
-    return Evaluation(
-        query_modality=query.modality,
-        gallery_modality=gallery.modality,
-        rank1=float(cmc[0]),
-        rank5=float(cmc[4]),
-        rank10=float(cmc[9]),
-        mean_ap=float(np.mean([ranking.mean_ap for ranking in rankings])),
-        mean_inp=float(np.mean([ranking.mean_inp for ranking in rankings])),
-        cmc=tuple(map(float, cmc)),
-        identities=len(groups),
-        queries=rankings[0].valid_queries,
-        trials=trials,
-        protocol=(
-            f"{data}, {query.modality} -> {gallery.modality}, {len(query.samples)} queries, gallery of one random "
-            f"picture per identity ({len(groups)} identities, single-shot), {trials} trials (seed {seed}), rule {rule}"
-            f", cosine, feature {feature}, no flip, no re-ranking"
-        ),
-    )
+    search = single_shot_search(query.samples, gallery.samples, rule=rule, trials=trials, seed=seed, data=data)
+    return evaluate(search, query.embeddings, gallery.embeddings, feature=feature)
 
 
 def both_directions(

@@ -1,0 +1,305 @@
+"""SYSU-MM01, RegDB and LLCM as trees of the real shape: who searches whom, and half-unpacked archives."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from edge_reid.data.llcm import Llcm
+from edge_reid.data.regdb import RegDb
+from edge_reid.data.search import Search
+from edge_reid.data.sysu import INDOOR_CAMERAS, VISIBLE_CAMERAS, Sysu
+from edge_reid.errors import UserError
+from edge_reid.evaluation import evaluate
+from edge_reid.types import Sample
+
+PICTURE = cv2.imencode(".png", np.full((8, 4, 3), 90, np.uint8))[1].tobytes()
+
+
+def put(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(PICTURE)
+
+
+def vectors(samples: Sequence[Sample], noise: float = 1.5) -> np.ndarray:  # type: ignore[type-arg]
+    """Unit vectors near that of the identity, the same for the same file in every run."""
+    rows = []
+    for sample in samples:
+        own = np.random.default_rng(sample.identity).normal(size=6)
+        key = int.from_bytes(str(sample.path)[-24:].encode()[-8:], "little")
+        rows.append(own + noise * np.random.default_rng([key, sample.camera]).normal(size=6))
+    array = np.array(rows, np.float32)
+    return array / np.linalg.norm(array, axis=1, keepdims=True)
+
+
+def by_hand(search: Search) -> tuple[float, float, float]:
+    """Rank-1, mAP and valid queries of a search, a query at a time, from the protocols' texts."""
+    query, pool = vectors(search.query), vectors(search.pool)
+    results = []
+    for trial in search.trials:
+        first, precision = [], []
+        for q in trial.queries:
+            who = search.query[q]
+            ranked = sorted(trial.gallery, key=lambda g: (-float(query[q] @ pool[g]), list(trial.gallery).index(g)))
+            seen = []
+            for g in ranked:
+                other = search.pool[g]
+                if search.rule == "sysu" and (who.camera, other.camera) == (3, 2):
+                    continue
+                if search.rule == "llcm" and (who.identity, who.camera) == (other.identity, other.camera):
+                    continue
+                seen.append(other.identity)
+            places = [place for place, identity in enumerate(seen, 1) if identity == who.identity]
+            if places:
+                first.append(seen[0] == who.identity)
+                precision.append(np.mean([n / place for n, place in enumerate(places, 1)]))
+        results.append((np.mean(first), np.mean(precision), len(first)))
+    means = np.mean(results, axis=0)
+    return float(means[0]), float(means[1]), float(means[2])
+
+
+def check(search: Search) -> None:
+    found = evaluate(search, vectors(search.query), vectors(search.pool))
+    rank1, mean_ap, valid = by_hand(search)
+    assert (found.rank1, found.mean_ap, found.queries) == pytest.approx((rank1, mean_ap, valid), abs=1e-6)
+    assert 0.2 < found.mean_ap < 1.0, "neither hopeless nor trivial, or the comparison says little"
+
+
+@pytest.fixture
+def sysu(tmp_path: Path) -> Path:
+    """Five training and four test people; person 8 is in no indoor camera, person 9 not in camera 6."""
+    root = tmp_path / "sysu"
+    for name, numbers in (("train", "1,2,3"), ("val", "4,5"), ("test", "6,7,8,9")):
+        (root / "exp").mkdir(parents=True, exist_ok=True)
+        (root / "exp" / f"{name}_id.txt").write_text(numbers + "\n")
+    counts = np.random.default_rng(0)
+    for camera in range(1, 7):
+        (root / f"cam{camera}").mkdir()
+        for person in range(1, 10):
+            if (person == 8 and camera in (1, 2)) or (person == 9 and camera == 6):
+                continue
+            for number in range(1, int(counts.integers(11, 14))):
+                put(root / f"cam{camera}" / f"{person:04d}" / f"{number:04d}.jpg")
+    return root
+
+
+def permutations(root: Path) -> np.ndarray:  # type: ignore[type-arg]
+    """rand_perm_cam.mat in its real shape: cells of cells of (10, pictures) uint8."""
+    draw = np.random.default_rng(1)
+    cells = np.empty((6, 1), object)
+    for camera in range(6):
+        people = np.empty((9, 1), object)
+        for person in range(9):
+            count = len(list((root / f"cam{camera + 1}" / f"{person + 1:04d}").glob("*")))
+            people[person, 0] = np.array([draw.permutation(count) + 1 for _ in range(10)], np.uint8)
+        cells[camera, 0] = people
+    savemat(root / "exp" / "rand_perm_cam.mat", {"rand_perm_cam": cells})
+    return cells
+
+
+def test_sysu_trains_on_train_and_val_and_searches_with_all_infrared(sysu: Path) -> None:
+    data = Sysu(sysu)
+    assert {sample.identity for sample in data.train()} == {1, 2, 3, 4, 5}
+    (search,) = data.searches()
+    assert {(s.modality, s.camera) for s in search.query} == {("thermal", 3), ("thermal", 6)}
+    assert {s.identity for s in search.query} == {6, 7, 8, 9}
+    assert len(search.query) == sum(
+        1 for c in (3, 6) for p in (6, 7, 8, 9) for _ in (sysu / f"cam{c}/{p:04d}").glob("*")
+    )
+    assert "all search, thermal -> visible, 1-shot, gallery sampling ye" in search.protocol
+
+
+@pytest.mark.parametrize(("mode", "cameras"), [("all", VISIBLE_CAMERAS), ("indoor", INDOOR_CAMERAS)])
+def test_sysu_ye_draws_what_the_published_loop_draws(sysu: Path, mode: str, cameras: tuple[int, ...]) -> None:
+    (search,) = Sysu(sysu, mode=mode).searches()  # type: ignore[arg-type]
+    for number, trial in enumerate(search.trials):
+        random.seed(number)
+        expected = []
+        for person in sorted(["0006", "0007", "0008", "0009"]):
+            for camera in cameras:
+                folder = sysu / f"cam{camera}" / person
+                if folder.is_dir():
+                    expected.append(random.choice(sorted(str(path) for path in folder.iterdir())))
+        assert [str(search.pool[row].path) for row in trial.gallery] == expected
+    check(search)
+
+
+def test_sysu_indoor_drops_queries_without_anyone_to_find(sysu: Path) -> None:
+    (search,) = Sysu(sysu, mode="indoor").searches()
+    found = evaluate(search, vectors(search.query), vectors(search.pool))
+    assert found.queries == sum(sample.identity != 8 for sample in search.query)
+
+
+@pytest.mark.parametrize("shots", [1, 10])
+def test_sysu_official_takes_the_first_pictures_of_each_permutation(sysu: Path, shots: int) -> None:
+    cells = permutations(sysu)
+    (search,) = Sysu(sysu, shots=shots, sampling="official").searches()  # type: ignore[arg-type]
+    for number, trial in enumerate(search.trials):
+        expected = {
+            sysu / f"cam{camera}" / f"{person:04d}" / f"{picture:04d}.jpg"
+            for camera in VISIBLE_CAMERAS
+            for person in (6, 7, 8, 9)
+            if cells[camera - 1, 0][person - 1, 0].size
+            for picture in cells[camera - 1, 0][person - 1, 0][number][:shots]
+        }
+        assert {search.pool[row].path for row in trial.gallery} == expected
+        assert len(trial.gallery) == 14 * shots
+    check(search)
+
+
+def test_sysu_says_what_is_missing(sysu: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"rand_perm_cam.mat: not there, and it is not in the archive; get it from github"
+    ):
+        Sysu(sysu, sampling="official").searches()
+    with pytest.raises(UserError, match="--sampling ye is single-shot only"):
+        Sysu(sysu, shots=10)
+    (sysu / "exp" / "rand_perm_cam.mat").write_bytes(b"nothing")
+    with pytest.raises(UserError, match="holds no variable rand_perm_cam"):
+        Sysu(sysu, sampling="official").searches()
+    permutations(sysu)
+    (sysu / "cam4" / "0007" / "0001.jpg").unlink()
+    with pytest.raises(UserError, match="does not fit camera 4, identity 7"):
+        Sysu(sysu, shots=10, sampling="official").searches()
+    shutil.rmtree(sysu / "cam5")
+    with pytest.raises(UserError, match=r"cam5: no such folder; unpack SYSU-MM01 whole"):
+        Sysu(sysu).searches()
+    (sysu / "exp" / "val_id.txt").write_text("4,7")
+    with pytest.raises(UserError, match=r"identity 7 is in a training list and in test_id.txt"):
+        Sysu(sysu)
+    (sysu / "exp" / "test_id.txt").unlink()
+    with pytest.raises(UserError, match=r"test_id.txt: no such file; is .*sysu the unpacked data set"):
+        Sysu(sysu)
+
+
+@pytest.fixture
+def regdb(tmp_path: Path) -> Path:
+    """Six people with three pictures in either modality; split 1 tests the odd ones, split 2 the even ones."""
+    root = tmp_path / "regdb"
+    (root / "idx").mkdir(parents=True)
+    for folder, letter in (("Visible", "v"), ("Thermal", "t")):
+        for person in range(1, 7):
+            for number in range(3):
+                put(root / folder / str(person) / f"male_front_{letter}_{person}_{number}.bmp")
+        for split in (1, 2):
+            for part in ("train", "test"):
+                odd = (part == "test") == (split == 1)
+                people = [person for person in range(1, 7) if person % 2 == odd]
+                lines = [
+                    f"{folder}/{person}/male_front_{letter}_{person}_{number}.bmp {label}\n"
+                    for label, person in enumerate(people)
+                    for number in range(3)
+                ]
+                (root / "idx" / f"{part}_{folder.lower()}_{split}.txt").write_text("".join(lines))
+    return root
+
+
+def test_regdb_searches_both_ways_among_the_other_half(regdb: Path) -> None:
+    data = RegDb(regdb, split=2)
+    assert {sample.identity for sample in data.train()} == {1, 3, 5}
+    forth, back = data.searches()
+    assert forth.modalities == ("visible", "thermal")
+    assert back.modalities == ("thermal", "visible")
+    for search in (forth, back):
+        assert {sample.identity for sample in search.query} == {2, 4, 6}
+        (trial,) = search.trials
+        assert (len(trial.queries), len(trial.gallery)) == (9, 9)
+        check(search)
+    assert "split 2 of 10, visible -> thermal" in forth.protocol
+
+
+def test_regdb_says_what_is_wrong(regdb: Path) -> None:
+    with pytest.raises(UserError, match="--split 11: RegDB has the splits 1 to 10"):
+        RegDb(regdb, split=11)
+    with pytest.raises(UserError, match=r"test_visible_3.txt: no such file"):
+        RegDb(regdb, split=3).searches()
+    path = regdb / "idx" / "test_visible_1.txt"
+    path.write_text(path.read_text().replace("_1_0.bmp 0", "_1_0.bmp"))
+    with pytest.raises(UserError, match=r"test_visible_1.txt:1: expected a path and a label"):
+        RegDb(regdb).query("visible")
+    path.write_text("Visible/1/a.bmp 0\nVisible/3/a.bmp 0\n")
+    with pytest.raises(UserError, match="label 0 is identity 1 and 3"):
+        RegDb(regdb).query("visible")
+
+
+@pytest.fixture
+def llcm(tmp_path: Path) -> Path:
+    """Two training people and three test people in nine cameras; the infrared camera 3 is empty."""
+    root = tmp_path / "cameras" / "llcm"  # "cam" in the path misleads readers that cut at it
+    (root / "idx").mkdir(parents=True)
+    for short in ("vis", "nir"):
+        names = []
+        for person in (1, 2):
+            for camera in (2, 6):
+                name = f"{short}/{person:04d}/{person:04d}_c{camera:02d}_s1_f{person}_{short}.jpg"
+                put(root / name)
+                names.append(f"{name} {person - 1}\n")
+        (root / "idx" / f"train_{short}.txt").write_text("".join(names))
+        for camera in range(1, 10):
+            if (short, camera) == ("nir", 3):
+                continue
+            for person in (11, 12, 13):
+                for number in range(1 + (person + camera) % 3):
+                    put(
+                        root
+                        / f"test_{short}"
+                        / f"cam{camera}"
+                        / f"{person:04d}"
+                        / f"{person:04d}_c{camera:02d}_{number}.jpg"
+                    )
+    (root / "idx" / "test_id.txt").write_text("13,11,12\n")
+    return root
+
+
+def test_llcm_searches_with_all_pictures_in_one_of_each_person_and_camera(llcm: Path) -> None:
+    data = Llcm(llcm)
+    train = data.train()
+    assert {(s.identity, s.camera) for s in train} == {(1, 2), (1, 6), (2, 2), (2, 6)}
+    assert [s.modality for s in train] == ["visible"] * 4 + ["thermal"] * 4
+    forth, back = data.searches()
+    assert (forth.modalities, back.modalities) == (("thermal", "visible"), ("visible", "thermal"))
+    assert len(forth.trials[0].gallery) == 27
+    assert len(back.trials[0].gallery) == 24, "no infrared camera 3"
+    random.seed(4)
+    expected = []
+    for person in ("0011", "0012", "0013"):
+        for camera in (1, 2, 4, 5, 6, 7, 8, 9):
+            folder = llcm / "test_nir" / f"cam{camera}" / person
+            expected.append(random.choice(sorted(str(path) for path in folder.iterdir())))
+    assert [str(back.pool[row].path) for row in back.trials[4].gallery] == expected
+    for search in (forth, back):
+        check(search)
+
+
+def test_llcm_zyk_swaps_the_roles_and_says_so(llcm: Path) -> None:
+    _, straight = Llcm(llcm).searches()
+    _, swapped = Llcm(llcm, visible_search="zyk").searches()
+    assert "zyk" in swapped.protocol and "zyk" not in straight.protocol
+    assert swapped.modalities == ("thermal", "visible")
+    for one, other in zip(straight.trials, swapped.trials, strict=True):
+        assert [straight.pool[row].path for row in one.gallery] == [swapped.query[row].path for row in other.queries]
+        assert len(other.gallery) == len(straight.query)
+    check(swapped)
+
+
+def test_llcm_says_what_is_missing(llcm: Path) -> None:
+    path = llcm / "idx" / "train_nir.txt"
+    path.write_text("nir/0001/picture.jpg 0\n")
+    with pytest.raises(UserError, match=r"nir/0001/picture.jpg is not <identity>"):
+        Llcm(llcm).train()
+    (llcm / "idx" / "test_id.txt").write_text("99\n")
+    with pytest.raises(UserError, match=r"no picture of the 1 identities in idx/test_id.txt"):
+        Llcm(llcm).searches()
+    (llcm / "idx" / "test_id.txt").write_text("11;12\n")
+    with pytest.raises(UserError, match="not one line of numbers with commas"):
+        Llcm(llcm).searches()
+    shutil.rmtree(llcm / "test_vis")
+    with pytest.raises(UserError, match=r"test_vis: no such folder; unpack LLCM whole"):
+        Llcm(llcm).searches()
