@@ -50,6 +50,8 @@ def test_a_misspelt_option_is_refused(tmp_path: Path) -> None:
         (["evaluate", "missing.safetensors", "people"], "missing.safetensors"),
         (["export", "missing.pt", "--out", "bundle"], "missing.pt"),
         (["benchmark", "no-bundle"], "no-bundle"),
+        (["evaluate", "reference", "nowhere", "--data-set", "sysu"], "train_id.txt"),
+        (["train", "nowhere", "--data-set", "regdb", "--split", "0"], "--split 0"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal
 
-from tyro.conf import Positional
+from tyro.conf import OmitArgPrefixes, Positional
 
+from edge_reid.data.sets import DataOptions
 from edge_reid.progress import print_table, progress
 from edge_reid.reference import checkpoint_file
 
@@ -18,7 +19,11 @@ class Train:
     """Train a recipe on the training people of a data folder; run the same command again to go on."""
 
     data: Positional[Path]
-    """Data folder: ROOT/train/{visible,thermal}/IDENTITY/cCAMERA_NAME.jpg."""
+    """Data folder: ROOT/train/{visible,thermal}/IDENTITY/cCAMERA_NAME.jpg, or a published set, see --data-set."""
+    data_set: Literal["folder", "sysu", "regdb", "llcm"] = "folder"
+    """What DATA is: one's own pictures, SYSU-MM01, RegDB or LLCM."""
+    split: int = 1
+    """regdb: 1 to 10."""
     out: Path = Path("runs/train")
     """Folder of the run: checkpoints, log.csv, TensorBoard, and at the end model.safetensors."""
     recipe: str = "sdm-mgim"
@@ -81,7 +86,7 @@ class Train:
         recipe = recipes.get(self.recipe)
         if init:
             recipe = recipes.from_json(self.recipe, load_model(init).config)
-        names = {field.name for field in fields(recipe)} & {field.name for field in fields(self)}
+        names = {f.name for f in fields(recipe)} & {f.name for f in fields(self)}
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         if init and "shares" not in given:
             given["shares"] = (1.0,)
@@ -93,24 +98,22 @@ class Train:
             validate_every=5,
             amp=self.amp,
         )
+        data = DataOptions(data_set=self.data_set, split=self.split).open(self.data)
         train(
-            data=self.data, out=self.out, recipe=replace(recipe, **given), plan=plan, init=init, device=self.device,
+            data=data, out=self.out, recipe=replace(recipe, **given), plan=plan, init=init, device=self.device,
             workers=self.workers,
         )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
-    """Rank the test people of a data folder in both directions: single-shot, ten gallery draws."""
+    """Rank the test people of a data set by its protocol; those of a folder in both directions, single-shot."""
 
     checkpoint: Positional[Path]
     """A model.safetensors or last.pt, or `reference`."""
     data: Positional[Path]
-    """Data folder with test/."""
-    rule: Literal["sysu", "regdb", "llcm"] = "regdb"
-    """Which gallery pictures a query may see and how CMC counts."""
-    trials: int = 10
-    """Gallery draws."""
+    """Data folder with test/, or a published set, see --data-set."""
+    protocol: OmitArgPrefixes[DataOptions] = field(default_factory=DataOptions)
     baselines: bool = False
     """Also rank by raw pixels, by silhouettes where the folder has part labels, and with an untrained network."""
     sheet: Path | None = None
@@ -124,15 +127,10 @@ class Evaluate:
         """Rank and print."""
         from edge_reid.training.evaluate import evaluate_checkpoint, rank_baselines
 
-        checkpoint = checkpoint_file(self.checkpoint)
+        checkpoint, data = checkpoint_file(self.checkpoint), self.protocol.open(self.data)
         with progress("embedding") as update:
-            evaluations = evaluate_checkpoint(
-                checkpoint, self.data, rule=self.rule, trials=self.trials, device=self.device, sheet=self.sheet,
-                progress=update,
-            )  # fmt: skip
-            baselines = (
-                rank_baselines(checkpoint, self.data, rule=self.rule, trials=self.trials) if self.baselines else {}
-            )
+            evaluations = evaluate_checkpoint(checkpoint, data, device=self.device, sheet=self.sheet, progress=update)
+            baselines = rank_baselines(checkpoint, data) if self.baselines else {}
         answer = {
             "evaluations": [asdict(evaluation) for evaluation in evaluations],
             "baselines": {name: [asdict(e) for e in both] for name, both in baselines.items()},

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from edge_reid.data.search import TRIALS, Rule, Search, single_shot_search
 from edge_reid.errors import UserError
 from edge_reid.types import MODALITIES, Modality, Sample
 
@@ -38,13 +39,19 @@ class Attributes:
 class FolderDataset:
     """The pictures of a data folder, always in the same order."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, rule: Rule = "regdb", trials: int = TRIALS) -> None:
         """Look at the folders' names; pictures are listed when asked for.
+
+        Args:
+            root: the folder.
+            rule: of its searches.
+            trials: gallery draws of its searches.
 
         Raises:
             UserError: there is no such folder, it has neither train nor test, or they have an identity in common.
         """
-        self.root = root
+        self.root, self.label = root, root.resolve().name
+        self.rule, self.trials = rule, trials
         if not root.is_dir():
             raise UserError(f"{root}: no such folder; give a data folder with train/ or test/ in it")
         folders = {split: root / split for split in ("train", "test")}
@@ -67,6 +74,14 @@ class FolderDataset:
     def gallery(self, modality: Modality) -> list[Sample]:
         """All test pictures of a modality; the protocol draws from them."""
         return self._list("test", modality)
+
+    def searches(self) -> list[Search]:
+        """Thermal to visible and visible to thermal, single-shot."""
+        thermal, visible = self.query("thermal"), self.query("visible")
+        return [
+            single_shot_search(query, pool, rule=self.rule, trials=self.trials, data=self.label)
+            for query, pool in ((thermal, visible), (visible, thermal))
+        ]
 
     def attributes(self) -> Attributes | None:
         """What ROOT/attributes.json says, None without one."""

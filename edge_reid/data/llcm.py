@@ -28,7 +28,7 @@ _CAMERA = re.compile(r"_c(\d+)_")
 class Llcm:
     """The pictures and searches of LLCM."""
 
-    name = "llcm"
+    label = "LLCM"
 
     def __init__(self, root: Path, *, visible_search: Literal["straight", "zyk"] = "straight") -> None:
         """Take the unpacked archive; `visible_search` chooses between the two published ways."""

@@ -21,8 +21,6 @@ SPLITS = range(1, 11)
 class RegDb:
     """The pictures and searches of one split of RegDB."""
 
-    name = "regdb"
-
     def __init__(self, root: Path, *, split: int = 1) -> None:
         """Take a split, 1 to 10; its lists are read when asked for.
 
@@ -32,6 +30,7 @@ class RegDb:
         if split not in SPLITS:
             raise UserError(f"--split {split}: RegDB has the splits {SPLITS[0]} to {SPLITS[-1]}")
         self.root, self.split = root, split
+        self.label = f"RegDB split {split}"
 
     def train(self) -> list[Sample]:
         """The training pictures of this split, visible before thermal."""

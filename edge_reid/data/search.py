@@ -73,7 +73,7 @@ def one_per_identity(samples: Sequence[Sample], seed: tuple[int, int]) -> NDArra
 
 
 def single_shot_search(
-    query: Sequence[Sample], pool: Sequence[Sample], *, rule: Rule, trials: int, seed: int, data: str
+    query: Sequence[Sample], pool: Sequence[Sample], *, rule: Rule, trials: int, data: str, seed: int = 0
 ) -> Search:
     """All `query` pictures against one random picture per identity; trial t draws with (seed, t)."""
     galleries = [one_per_identity(pool, (seed, trial)) for trial in range(trials)]

@@ -30,7 +30,7 @@ Sampling = Literal["ye", "official"]
 class Sysu:
     """The pictures and searches of SYSU-MM01."""
 
-    name = "sysu"
+    label = "SYSU-MM01"
 
     def __init__(self, root: Path, *, mode: Mode = "all", shots: Literal[1, 10] = 1, sampling: Sampling = "ye") -> None:
         """Look at the identity lists; pictures are listed when asked for.

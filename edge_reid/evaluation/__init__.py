@@ -3,13 +3,14 @@
 from edge_reid.data.search import Rule
 from edge_reid.evaluation.extract import extract
 from edge_reid.evaluation.metrics import Ranking, rank
-from edge_reid.evaluation.protocols import Embedded, Evaluation, both_directions, evaluate, single_shot
+from edge_reid.evaluation.protocols import Embedded, Evaluation, answer, both_directions, evaluate, single_shot
 
 __all__ = [
     "Embedded",
     "Evaluation",
     "Ranking",
     "Rule",
+    "answer",
     "both_directions",
     "evaluate",
     "extract",

@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_reid.data.folder import FolderDataset
 from edge_reid.evaluation.extract import extract
-from edge_reid.evaluation.protocols import Embedded
 from edge_reid.preprocess import read_crop, resize
-from edge_reid.types import Modality, Sample
+from edge_reid.types import Sample
 
 SIZE = (64, 32)
 
 
-def raw_pixels(samples: Sequence[Sample]) -> Embedded:
-    """Grey pictures at 64 x 32 without their mean, as unit vectors `(N, 2048)`."""
-    return Embedded(samples, extract(samples, _pixels, SIZE))
+def raw_pixels(samples: Sequence[Sample]) -> NDArray[np.float32]:
+    """Grey pictures of one modality at 64 x 32 without their mean, as unit vectors `(N, 2048)`."""
+    return extract(samples, _pixels, SIZE)
 
 
-def silhouettes(dataset: FolderDataset, modality: Modality) -> Embedded | None:
-    """True outlines from the part labels of the test pictures, as unit vectors; None where the folder has none."""
-    samples = dataset.query(modality)
-    paths = [dataset.parts_path(sample) for sample in samples]
-    if not all(paths):
-        return None
-    masks = [resize((read_crop(path, "thermal", SIZE) > 0).astype(np.uint8) * 255, SIZE) for path in paths if path]
-    return Embedded(samples, _pixels(np.stack(masks)))
+def silhouettes(paths: Sequence[Path]) -> NDArray[np.float32]:
+    """Outlines from label maps, background 0, as unit vectors `(N, 2048)`."""
+    masks = [resize((read_crop(path, "thermal", SIZE) > 0).astype(np.uint8) * 255, SIZE) for path in paths]
+    return _pixels(np.stack(masks))
 
 
 def _pixels(crops: NDArray[np.uint8]) -> NDArray[np.float32]:

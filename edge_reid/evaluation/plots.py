@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_reid.evaluation.protocols import Embedded
+from edge_reid.data.search import Search
+from edge_reid.evaluation.protocols import EmbedSamples
 from edge_reid.files import atomic_file
 from edge_reid.preprocess import read_crop
 from edge_reid.types import Sample
@@ -19,25 +21,22 @@ FRAME = 4
 
 
 def ranking_sheet(
-    path: Path, pairs: list[tuple[Embedded, Embedded]], *, queries: int = 5, top: int = 10, seed: int = 0
+    path: Path, searches: Sequence[Search], embed: EmbedSamples, *, queries: int = 5, top: int = 10, seed: int = 0
 ) -> None:
-    """Write a PNG: for each (query, gallery) pair some queries, one a row, with their `top` nearest gallery pictures.
+    """Write a PNG: for each search some queries, one a row, with their `top` nearest pictures in the first gallery.
 
-    The gallery holds one random picture of each identity, as in a single-shot trial; right ones are framed green, wrong
-    ones red. The queries are drawn at random, not chosen.
+    Right ones are framed green, wrong ones red. The queries are drawn at random, not chosen.
     """
     rows = []
-    for query, gallery in pairs:
-        random = np.random.default_rng(seed)
-        identities = gallery.identities()
-        drawn = np.array([random.choice(np.flatnonzero(identities == i)) for i in np.unique(identities)])
-        chosen = random.permutation(len(query.samples))[:queries]
-        similarity = query.embeddings[chosen] @ gallery.embeddings[drawn].T
-        rows.append(_caption(f"{query.modality} to {gallery.modality}", top))
-        for row, scores in zip(chosen, similarity, strict=True):
-            who = query.samples[row]
+    for search in searches:
+        trial = search.trials[0]
+        chosen = np.random.default_rng(seed).permutation(trial.queries)[:queries]
+        asked, gallery = [search.query[row] for row in chosen], [search.pool[row] for row in trial.gallery]
+        similarity = embed(asked) @ embed(gallery).T
+        rows.append(_caption(" to ".join(search.modalities), top))
+        for who, scores in zip(asked, similarity, strict=True):
             best = np.argsort(-scores, kind="stable")[:top]
-            found = [_cell(gallery.samples[drawn[i]], who.identity, f"{scores[i]:.2f}") for i in best]
+            found = [_cell(gallery[i], who.identity, f"{scores[i]:.2f}") for i in best]
             found += [np.full_like(found[0], PAPER[0])] * (top - len(found))
             gap = np.full((found[0].shape[0], 14, 3), PAPER[0], np.uint8)
             rows.append(np.hstack([_cell(who, None, "query"), gap, *found]))

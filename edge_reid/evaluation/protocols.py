@@ -5,7 +5,7 @@ Shapes: N pictures, D the embedding, Q queries, G gallery pictures.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 
 from edge_reid.data.search import Rule, Search, single_shot_search
 from edge_reid.evaluation.metrics import rank_embeddings
-from edge_reid.types import Modality, Sample
+from edge_reid.types import MODALITIES, Modality, Sample
+
+EmbedSamples = Callable[[list[Sample]], NDArray[np.float32]]
+"""Pictures of one modality to unit vectors `(N, D)`."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,21 @@ def evaluate(
         trials=len(rankings),
         protocol=f"{search.protocol}, cosine, feature {feature}, no flip, no re-ranking",
     )
+
+
+def answer(searches: Sequence[Search], embed: EmbedSamples, *, feature: str = "BN-neck, unit norm") -> list[Evaluation]:
+    """Evaluate several searches; `embed` sees every picture once, all of a modality in one call."""
+    rows: dict[Modality, dict[Sample, int]] = {modality: {} for modality in MODALITIES}
+    for sample in (sample for search in searches for side in (search.query, search.pool) for sample in side):
+        known = rows[sample.modality]
+        known.setdefault(sample, len(known))
+    embeddings = {modality: embed(list(known)) for modality, known in rows.items()}
+
+    def of(side: Sequence[Sample]) -> NDArray[np.float32]:
+        modality = side[0].modality
+        return np.asarray(embeddings[modality][[rows[modality][sample] for sample in side]])
+
+    return [evaluate(search, of(search.query), of(search.pool), feature=feature) for search in searches]
 
 
 def single_shot(

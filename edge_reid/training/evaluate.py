@@ -1,4 +1,4 @@
-"""Ranks the people of a data folder with a checkpoint.
+"""Ranks the people of a data set with a checkpoint.
 
 Shapes: B crops, D the embedding.
 """
@@ -13,7 +13,10 @@ import torch
 from numpy.typing import NDArray
 
 from edge_reid.data.folder import FolderDataset
-from edge_reid.evaluation import Embedded, Evaluation, Rule, both_directions, extract
+from edge_reid.data.regdb import RegDb
+from edge_reid.data.sets import ReidData
+from edge_reid.errors import UserError
+from edge_reid.evaluation import Evaluation, answer, extract
 from edge_reid.evaluation.baselines import raw_pixels, silhouettes
 from edge_reid.evaluation.plots import ranking_sheet
 from edge_reid.models.two_stream import TwoStream
@@ -40,65 +43,59 @@ def embedder(model: TwoStream, modality: Modality) -> Embed:
 
 def embed_samples(
     model: TwoStream, samples: Sequence[Sample], size: tuple[int, int], progress: Update | None = None
-) -> Embedded:
-    """The embeddings of pictures of one modality."""
-    return Embedded(samples, extract(samples, embedder(model, samples[0].modality), size, progress=progress))
-
-
-Both = tuple[Evaluation, Evaluation]
-"""(thermal -> visible, visible -> thermal)"""
+) -> NDArray[np.float32]:
+    """The embeddings of pictures of one modality, `(N, D)`."""
+    return extract(samples, embedder(model, samples[0].modality), size, progress=progress)
 
 
 def evaluate_checkpoint(
     checkpoint: Path,
-    data: Path,
+    data: ReidData,
     *,
-    rule: Rule = "regdb",
-    trials: int = 10,
     device: str | None = None,
     sheet: Path | None = None,
     progress: Update | None = None,
-) -> Both:
-    """Rank the test people of a data folder in both directions, single-shot.
+) -> list[Evaluation]:
+    """Run all searches of a data set with a checkpoint.
 
     Args:
         checkpoint: a last.pt or model.safetensors.
-        data: a data folder.
-        rule: see `edge_reid.evaluation.rank`.
-        trials: gallery draws.
+        data: the people.
         device: where to embed, None for CUDA if there is one, else the CPU.
         sheet: where to write a picture of some rankings, None for nowhere.
         progress: called with (pictures done, pictures in all) of each modality.
 
     Raises:
-        UserError: the checkpoint or the data folder cannot be used.
+        UserError: the checkpoint or the data cannot be used, or the checkpoint was trained on another split of RegDB.
     """
     loaded = load_model(checkpoint)
-    model = loaded.model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    dataset = FolderDataset(data)
-    visible, thermal = (embed_samples(model, dataset.query(modality), loaded.size, progress) for modality in MODALITIES)
-    if sheet is not None:
-        ranking_sheet(sheet, [(thermal, visible), (visible, thermal)])
-    return both_directions(visible, thermal, rule=rule, trials=trials, data=data.resolve().name)
-
-
-def rank_baselines(checkpoint: Path, data: Path, *, rule: Rule = "regdb", trials: int = 10) -> dict[str, Both]:
-    """What the same protocol gives without training: raw pixels, silhouettes, the checkpoint's untrained network."""
-    dataset, name = FolderDataset(data), data.resolve().name
-    answers = {
-        "raw pixels": both_directions(
-            *(raw_pixels(dataset.query(modality)) for modality in MODALITIES),
-            rule=rule, trials=trials, data=name, feature="pixels",
+    learnt = loaded.provenance.get("data")
+    if isinstance(data, RegDb) and str(learnt).startswith("RegDB split") and learnt != data.label:
+        raise UserError(
+            f"{checkpoint}: was trained on {learnt}, which holds most test people of {data.label}; "
+            f"choose --split {str(learnt).split()[-1]} or train on this split"
         )
-    }  # fmt: skip
-    outlines = [found for modality in MODALITIES if (found := silhouettes(dataset, modality)) is not None]
-    if len(outlines) == len(MODALITIES):
-        answers["silhouettes"] = both_directions(*outlines, rule=rule, trials=trials, data=name, feature="outlines")
+    model = loaded.model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    searches = data.searches()
+    evaluations = answer(searches, lambda samples: embed_samples(model, samples, loaded.size, progress))
+    if sheet is not None:
+        ranking_sheet(sheet, searches, lambda samples: embed_samples(model, samples, loaded.size))
+    return evaluations
+
+
+def rank_baselines(checkpoint: Path, data: ReidData) -> dict[str, list[Evaluation]]:
+    """What the same searches give without training: raw pixels, silhouettes, the checkpoint's untrained network."""
+    searches = data.searches()
+    answers = {"raw pixels": answer(searches, raw_pixels, feature="pixels")}
+    if isinstance(data, FolderDataset):
+        maps = {sample: data.parts_path(sample) for modality in MODALITIES for sample in data.query(modality)}
+        known = {sample: path for sample, path in maps.items() if path is not None}
+        if len(known) == len(maps):
+            answers["silhouettes"] = answer(
+                searches, lambda samples: silhouettes([known[sample] for sample in samples]), feature="outlines"
+            )
     loaded = load_model(checkpoint)
     torch.manual_seed(0)
     untrained = build_from_config(loaded.recipe, loaded.config).eval()
-    answers["untrained network"] = both_directions(
-        *(embed_samples(untrained, dataset.query(modality), loaded.size) for modality in MODALITIES),
-        rule=rule, trials=trials, data=name,
-    )  # fmt: skip
+    answers["untrained network"] = answer(searches, lambda samples: embed_samples(untrained, samples, loaded.size))
     return answers

@@ -18,8 +18,9 @@ from torch.utils.data import DataLoader
 
 from edge_reid import recipes
 from edge_reid.data.loader import Batch, Targets, build_loader
+from edge_reid.data.sets import ReidData
 from edge_reid.errors import CheckFailed, UserError
-from edge_reid.evaluation import both_directions
+from edge_reid.evaluation import Embedded, both_directions
 from edge_reid.models.input import normalize
 from edge_reid.recipes.sdm_mgim import SdmMgim
 from edge_reid.training.checkpoint import TrainingState, load_state, publish, save_state
@@ -33,7 +34,7 @@ from edge_reid.types import MODALITIES, Json
 
 def train(
     *,
-    data: Path,
+    data: ReidData,
     out: Path,
     recipe: SdmMgim,
     plan: Plan,
@@ -42,10 +43,10 @@ def train(
     workers: int = 1,
     checkpoint_minutes: float = 10.0,
 ) -> Path:
-    """Train on a data folder; if `out` holds an unfinished run of the same recipe and plan, go on with it exactly.
+    """Train on a data set; if `out` holds an unfinished run of the same recipe and plan, go on with it exactly.
 
     Args:
-        data: a data folder with train/.
+        data: the people; a data folder's attributes and part labels are used, too.
         out: gets last.pt, log.csv, curve.svg, tensorboard/ and at the end model.safetensors.
         recipe: the network and its losses.
         plan: epochs, steps, seed and validation.
@@ -165,10 +166,8 @@ def _validate(run: Run) -> dict[str, float]:
     """Rank the people that were kept out of training, in both directions, at the size that training has reached."""
     run.network.eval()
     size = run.recipe.size_at(run.progress)
-    visible, thermal = (
-        embed_samples(run.network.network, [s for s in run.held_out if s.modality == modality], size)
-        for modality in MODALITIES
-    )
+    parts = ([s for s in run.held_out if s.modality == modality] for modality in MODALITIES)
+    visible, thermal = (Embedded(part, embed_samples(run.network.network, part, size)) for part in parts)
     run.network.train()
     row: dict[str, float] = {}
     for evaluation in both_directions(visible, thermal):

@@ -14,6 +14,7 @@ from edge_reid import recipes
 from edge_reid.data.folder import FolderDataset
 from edge_reid.data.loader import StepKey, TrainingPictures
 from edge_reid.data.sampler import build_sampler
+from edge_reid.data.sets import ReidData
 from edge_reid.errors import UserError
 from edge_reid.models.build import TrainingNetwork, build_training_network
 from edge_reid.recipes.sdm_mgim import SdmMgim
@@ -128,16 +129,16 @@ class Run:
         self.provenance = state.provenance
 
 
-def start(data: Path, recipe: SdmMgim, plan: Plan, init: Path | None, device: torch.device) -> Run:
+def start(data: ReidData, recipe: SdmMgim, plan: Plan, init: Path | None, device: torch.device) -> Run:
     """A run before its first step.
 
     Raises:
-        UserError: the data folder or `init` does not fit the recipe.
+        UserError: the data or `init` does not fit the recipe.
     """
-    dataset = FolderDataset(data)
-    samples, held_out = _split(dataset.train(), plan.validate_identities)
-    attributes = dataset.attributes() if recipe.attribute_weight > 0 else None
-    has_parts = recipe.parsing_weight > 0 and (data / "parts" / "train").is_dir()
+    samples, held_out = _split(data.train(), plan.validate_identities)
+    folder = data if isinstance(data, FolderDataset) else None
+    attributes = folder.attributes() if folder and recipe.attribute_weight > 0 else None
+    parts_of = folder if folder and recipe.parsing_weight > 0 and (data.root / "parts" / "train").is_dir() else None
     sampler = build_sampler(
         samples,
         identities_per_step=recipe.identities,
@@ -145,19 +146,19 @@ def start(data: Path, recipe: SdmMgim, plan: Plan, init: Path | None, device: to
         steps_per_epoch=plan.steps_per_epoch,
         seed=plan.seed,
     )
-    pictures = TrainingPictures(samples, sampler, attributes, dataset if has_parts else None)
+    pictures = TrainingPictures(samples, sampler, attributes, parts_of)
     torch.manual_seed(plan.seed)
     network = build_training_network(
         recipe,
         identities=len(pictures.labels),
         attribute_sizes=attributes.sizes if attributes else (),
-        parsing=has_parts,
+        parsing=parts_of is not None,
     )
     if init is not None:
         _announce(init, *partial_load(network, init))
     network.to(device).to(memory_format=torch.channels_last)  # 1.3 to 1.5 times as fast as contiguous on CPUs
     provenance: dict[str, Json] = {
-        "data": data.resolve().name,
+        "data": data.label,
         "identities": len(pictures.labels),
         "pictures": len(samples),
         "init": init.name if init else None,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from edge_reid.data.folder import FolderDataset
 from edge_reid.data.synthetic.dataset import Population, write_dataset
 from edge_reid.recipes.sdm_mgim import SdmMgim
 from edge_reid.training.checkpoint import load_model
@@ -31,14 +32,22 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_training_in_half_precision_learns(people: Path, tmp_path: Path) -> None:
-    train(data=people, out=tmp_path / "run", recipe=RECIPE, plan=Plan(epochs=6, steps_per_epoch=20), device="cuda")
+    train(
+        data=FolderDataset(people),
+        out=tmp_path / "run",
+        recipe=RECIPE,
+        plan=Plan(epochs=6, steps_per_epoch=20),
+        device="cuda",
+    )
     losses = [float(line.split(",")[4]) for line in (tmp_path / "run/log.csv").read_text().splitlines()[1:]]
     assert np.isfinite(losses).all()
     assert losses[-1] < losses[0]
 
 
 def test_the_device_does_not_change_the_embedding(people: Path, tmp_path: Path) -> None:
-    model = load_model(train(data=people, out=tmp_path, recipe=RECIPE, plan=Plan(epochs=0), device="cpu")).model
+    model = load_model(
+        train(data=FolderDataset(people), out=tmp_path, recipe=RECIPE, plan=Plan(epochs=0), device="cpu")
+    ).model
     crops = np.random.default_rng(0).integers(0, 256, (5, 64, 32, 3), dtype=np.uint8)
     on_cpu = embedder(model, "visible")(crops)
     on_cuda = embedder(model.to("cuda"), "visible")(crops)

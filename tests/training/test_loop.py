@@ -10,9 +10,13 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
+from edge_reid.data.folder import FolderDataset
+from edge_reid.data.regdb import RegDb
 from edge_reid.data.synthetic.dataset import Population, write_dataset
 from edge_reid.errors import CheckFailed, UserError
 from edge_reid.recipes.sdm_mgim import SdmMgim
@@ -37,7 +41,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def finished(people: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run")
-    train(data=people, out=out, recipe=RECIPE, plan=PLAN, device="cpu", workers=0)
+    train(data=FolderDataset(people), out=out, recipe=RECIPE, plan=PLAN, device="cpu", workers=0)
     return out
 
 
@@ -75,14 +79,14 @@ def test_an_interrupted_run_goes_on_bit_for_bit(
 ) -> None:
     thread = interrupt_after_first_epoch(tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        train(data=people, out=tmp_path, recipe=RECIPE, plan=PLAN, device="cpu", workers=0)
+        train(data=FolderDataset(people), out=tmp_path, recipe=RECIPE, plan=PLAN, device="cpu", workers=0)
     thread.join()
     assert "interrupted in epoch" in capsys.readouterr().out
     assert not (tmp_path / "model.safetensors").exists()
     stopped = load_state(tmp_path / "last.pt")
     assert 0 < stopped.epoch < PLAN.epochs
 
-    train(data=people, out=tmp_path, recipe=RECIPE, plan=PLAN, device="cpu", workers=0)
+    train(data=FolderDataset(people), out=tmp_path, recipe=RECIPE, plan=PLAN, device="cpu", workers=0)
     assert "going on at epoch" in capsys.readouterr().out
     first, second = (load_state(out / "last.pt") for out in (finished, tmp_path))
     assert all(torch.equal(first.network[name], second.network[name]) for name in first.network)
@@ -90,7 +94,7 @@ def test_an_interrupted_run_goes_on_bit_for_bit(
 
 
 def test_worker_processes_do_not_change_the_run(people: Path, finished: Path, tmp_path: Path) -> None:
-    train(data=people, out=tmp_path, recipe=RECIPE, plan=PLAN, device="cpu", workers=1)
+    train(data=FolderDataset(people), out=tmp_path, recipe=RECIPE, plan=PLAN, device="cpu", workers=1)
     assert rows(tmp_path) == rows(finished)
 
 
@@ -98,34 +102,42 @@ def test_a_finished_run_says_so_and_does_nothing(
     people: Path, finished: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = {path.name: path.stat().st_mtime_ns for path in finished.iterdir()}
-    assert train(data=people, out=finished, recipe=RECIPE, plan=PLAN) == finished / "model.safetensors"
+    assert train(data=FolderDataset(people), out=finished, recipe=RECIPE, plan=PLAN) == finished / "model.safetensors"
     assert "finished (4 epochs)" in capsys.readouterr().out
     assert before == {path.name: path.stat().st_mtime_ns for path in finished.iterdir()}
 
 
 def test_a_folder_with_another_run_is_not_touched(people: Path, finished: Path) -> None:
     with pytest.raises(UserError, match=r"other numbers \(margin 0\.3 -> 0\.5\)"):
-        train(data=people, out=finished, recipe=replace(RECIPE, margin=0.5), plan=PLAN)
+        train(data=FolderDataset(people), out=finished, recipe=replace(RECIPE, margin=0.5), plan=PLAN)
     with pytest.raises(UserError, match=r"other numbers \(epochs 4 -> 5\)"):
-        train(data=people, out=finished, recipe=RECIPE, plan=replace(PLAN, epochs=5))
+        train(data=FolderDataset(people), out=finished, recipe=RECIPE, plan=replace(PLAN, epochs=5))
 
 
 def test_a_run_cannot_go_on_with_other_pictures(people: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     thread = interrupt_after_first_epoch(out)
     with pytest.raises(KeyboardInterrupt):
-        train(data=people, out=out, recipe=RECIPE, plan=PLAN, device="cpu", workers=0)
+        train(data=FolderDataset(people), out=out, recipe=RECIPE, plan=PLAN, device="cpu", workers=0)
     thread.join()
     write_dataset(tmp_path / "others", Population(identities=5, test_identities=1, pictures=2, size=(64, 32)))
     with pytest.raises(UserError, match="begun with 36 training pictures and others has 20"):
-        train(data=tmp_path / "others", out=out, recipe=RECIPE, plan=PLAN, device="cpu", workers=0)
+        train(data=FolderDataset(tmp_path / "others"), out=out, recipe=RECIPE, plan=PLAN, device="cpu", workers=0)
 
 
 def test_further_training_starts_from_a_published_model(
     people: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     published = finished / "model.safetensors"
-    train(data=people, out=tmp_path, recipe=RECIPE, plan=Plan(epochs=0), init=published, device="cpu", workers=0)
+    train(
+        data=FolderDataset(people),
+        out=tmp_path,
+        recipe=RECIPE,
+        plan=Plan(epochs=0),
+        init=published,
+        device="cpu",
+        workers=0,
+    )
     assert "classifiers start anew" in capsys.readouterr().out
     before, after = (load_model(path).model.state_dict() for path in (published, tmp_path / "model.safetensors"))
     assert all(torch.equal(before[name], after[name]) for name in before)
@@ -133,7 +145,7 @@ def test_further_training_starts_from_a_published_model(
 
 def test_people_kept_for_validation_are_ranked_and_never_trained_on(people: Path, tmp_path: Path) -> None:
     plan = Plan(epochs=2, steps_per_epoch=1, validate_identities=3, validate_every=1)
-    train(data=people, out=tmp_path, recipe=RECIPE, plan=plan, device="cpu", workers=0)
+    train(data=FolderDataset(people), out=tmp_path, recipe=RECIPE, plan=plan, device="cpu", workers=0)
     assert load_state(tmp_path / "last.pt").provenance["identities"] == 3
     for row in rows(tmp_path):
         for direction in ("thermal_to_visible", "visible_to_thermal"):
@@ -142,7 +154,14 @@ def test_people_kept_for_validation_are_ranked_and_never_trained_on(people: Path
 
 def test_training_teaches_something(people: Path, tmp_path: Path) -> None:
     recipe = replace(RECIPE, shares=(1.0,), learning_rate=3e-3)
-    train(data=people, out=tmp_path, recipe=recipe, plan=Plan(epochs=2, steps_per_epoch=20), device="cpu", workers=0)
+    train(
+        data=FolderDataset(people),
+        out=tmp_path,
+        recipe=recipe,
+        plan=Plan(epochs=2, steps_per_epoch=20),
+        device="cpu",
+        workers=0,
+    )
     first, last = rows(tmp_path)
     for term in ("loss", "parsing"):
         assert float(last[term]) < float(first[term])
@@ -150,7 +169,14 @@ def test_training_teaches_something(people: Path, tmp_path: Path) -> None:
 
 def test_a_loss_that_is_no_number_stops_the_run(people: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckFailed, match="lower learning rate"):
-        train(data=people, out=tmp_path, recipe=replace(RECIPE, learning_rate=1e30), plan=PLAN, device="cpu", workers=0)
+        train(
+            data=FolderDataset(people),
+            out=tmp_path,
+            recipe=replace(RECIPE, learning_rate=1e30),
+            plan=PLAN,
+            device="cpu",
+            workers=0,
+        )
 
 
 @pytest.mark.parametrize(
@@ -165,10 +191,33 @@ def test_a_plan_that_is_no_run_is_refused(numbers: dict[str, int]) -> None:
 
 def test_a_checkpoint_is_ranked_in_both_directions_by_one_call(people: Path, finished: Path, tmp_path: Path) -> None:
     first, second = evaluate_checkpoint(
-        finished / "model.safetensors", people, trials=2, device="cpu", sheet=tmp_path / "sheet.png"
+        finished / "model.safetensors", FolderDataset(people, trials=2), device="cpu", sheet=tmp_path / "sheet.png"
     )
     assert (first.direction, second.direction) == ("thermal -> visible", "visible -> thermal")
     assert first.identities == second.identities == 3
     assert first.queries == 9
     assert "people, thermal -> visible, 9 queries" in first.protocol
     assert (tmp_path / "sheet.png").exists()
+
+
+def test_a_model_of_one_split_of_regdb_is_not_measured_on_another(tmp_path: Path) -> None:
+    root = tmp_path / "regdb"
+    (root / "idx").mkdir(parents=True)
+    for folder in ("Visible", "Thermal"):
+        for split, part in ((1, "train"), (1, "test"), (2, "test")):
+            people = range(4) if (split, part) != (1, "test") else range(4, 8)
+            lines = []
+            for person in people:
+                for number in range(2):
+                    path = root / folder / str(person) / f"{number}.bmp"
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    cv2.imwrite(str(path), np.random.default_rng(person).integers(0, 255, (16, 8, 3), dtype=np.uint8))
+                    lines.append(f"{folder}/{person}/{number}.bmp {person}")
+            (root / "idx" / f"{part}_{folder.lower()}_{split}.txt").write_text("\n".join(lines))
+    plan = Plan(epochs=1, steps_per_epoch=1)
+    model = train(data=RegDb(root), out=tmp_path / "run", recipe=RECIPE, plan=plan, device="cpu", workers=0)
+    forth, back = evaluate_checkpoint(model, RegDb(root), device="cpu")
+    assert (forth.direction, back.direction) == ("visible -> thermal", "thermal -> visible")
+    assert "RegDB, split 1 of 10" in forth.protocol
+    with pytest.raises(UserError, match=r"was trained on RegDB split 1, .*choose --split 1 or train on this split"):
+        evaluate_checkpoint(model, RegDb(root, split=2), device="cpu")
