@@ -6,21 +6,24 @@ it printed. A second run starts at the first step that is not finished. The repo
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import resource
 import shlex
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from edge_reid import reference
 from edge_reid.errors import CheckFailed, UserError
-from edge_reid.files import atomic_file
+from edge_reid.files import atomic_file, sha256
 from edge_reid.report import write_report
 from edge_reid.types import Json
 
@@ -39,8 +42,9 @@ class Step:
     command: str
     """As a user types it in a shell."""
     makes: str | None = None
-    """What an unfinished run may have left in the demo's folder; removed before the step runs again. None: the command
-    goes on by itself."""
+    """What it leaves in the demo's folder; removed before the step runs again."""
+    goes_on: bool = False
+    """The command itself goes on with what an interrupted run has left."""
 
 
 def steps(out: Path) -> list[Step]:
@@ -69,6 +73,8 @@ def _model_steps(here: str, people: str, model: str) -> list[Step]:
             "train",
             "Train it further in front of the new cameras",
             f"edge-reid train {people} --out {here}/train {tune}",
+            "train",
+            goes_on=True,
         ),
         Step(
             "after",
@@ -96,6 +102,7 @@ def _speed_steps(here: str, people: str) -> list[Step]:
             "full_size",
             "Make an untrained network of full width, for its speed only",
             f"edge-reid train {people} --out {here}/full_size --epochs 0 --width 1.0 --size 256 128",
+            "full_size",
         ),
         Step(
             "full_export",
@@ -158,44 +165,88 @@ def run_demo(out: Path) -> Path:
 
 
 def run_steps(todo: Sequence[Step], out: Path) -> None:
-    """Run the steps without a record in `out`/steps, in order, and write theirs.
+    """Run the steps that have no record in `out`/steps, in order, and write theirs.
+
+    A record counts while the step's command and the carried model are what they were; what follows a step that was run
+    again is run again, too.
 
     Raises:
         CheckFailed: a step failed; those before it keep their records.
     """
     (out / "steps").mkdir(parents=True, exist_ok=True)
+    model = sha256(reference.checkpoint_path())
+    stale = False
     for number, step in enumerate(todo, start=1):
         record = out / "steps" / f"{step.name}.json"
-        if record.exists():
+        stale = stale or (record.exists() and not _is_done(record, step, model))
+        if record.exists() and not stale:
             print(f"[{number}/{len(todo)}] {step.title}: done before", flush=True)
             continue
         print(f"[{number}/{len(todo)}] {step.title}\n      {step.command}", flush=True)
-        facts = _run(step, out)
+        record.unlink(missing_ok=True)
+        if step.makes and (stale or not step.goes_on):
+            _remove(out / step.makes)
+        facts = _run(step) | {"model": model}
         with atomic_file(record) as temporary:
             temporary.write_text(json.dumps(facts, indent=1))
         print(f"      {facts['seconds']:.0f} s", flush=True)
 
 
-def _run(step: Step, out: Path) -> dict[str, Json]:
-    if step.makes:
-        _remove(out / step.makes)
+def _is_done(record: Path, step: Step, model: str) -> bool:
+    try:
+        facts = json.loads(record.read_text())
+    except ValueError:
+        return False
+    return bool(facts.get("command") == step.command and facts.get("model") == model)
+
+
+def _run(step: Step) -> dict[str, Json]:
     python = {"edge-reid": [sys.executable, "-m", "edge_reid.cli"], "python": [sys.executable]}
     program, *options = shlex.split(step.command)
     command = [*python[program], *options]
     began = time.monotonic()
     # standard error stays on the terminal: progress bars live there
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    peak = _Peak(process.pid)
+    try:
+        printed, _ = process.communicate()
+    except KeyboardInterrupt:
+        process.wait()  # Ctrl-C reached it, too: it saves what it has and tidies up
+        raise
+    finally:
+        peak.stop()
     seconds = time.monotonic() - began
-    if done.returncode:
-        sys.stdout.write(done.stdout)
-        raise CheckFailed(f"step {step.name} ended with exit code {done.returncode}; mend it and run the demo again")
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    if process.returncode:
+        sys.stdout.write(printed)
+        raise CheckFailed(f"step {step.name} ended with exit code {process.returncode}; mend it and run the demo again")
     return {
         "command": step.command,
         "seconds": round(seconds, 2),
-        "peak_bytes_so_far": peak,
-        "printed": _last_json(done.stdout),
+        "peak_bytes": peak.bytes,
+        "printed": _last_json(printed),
     }
+
+
+class _Peak:
+    """The most memory that a process and its children hold together, looked at twice a second."""
+
+    def __init__(self, number: int) -> None:
+        self.bytes = 0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._look, args=(psutil.Process(number),), daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _look(self, process: psutil.Process) -> None:
+        while True:
+            with contextlib.suppress(psutil.Error):  # one of them ended meanwhile
+                family = [process, *process.children(recursive=True)]
+                self.bytes = max(self.bytes, sum(member.memory_info().rss for member in family))
+            if self._ended.wait(0.5):
+                return
 
 
 def _last_json(text: str) -> Json:

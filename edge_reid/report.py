@@ -81,7 +81,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _head(facts: dict[str, dict[str, Any]], scores: MatchScores) -> str:
     seconds = sum(fact["seconds"] for fact in facts.values())
-    peak = max(fact["peak_bytes_so_far"] for fact in facts.values())
+    peak = max(fact["peak_bytes"] for fact in facts.values())
     before, after = (facts[name]["printed"]["evaluations"] for name in ("before", "after"))
     rates = facts["app"]["printed"]["fps"]
     tiles = [

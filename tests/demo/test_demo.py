@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +37,47 @@ def test_a_second_run_begins_at_the_first_step_that_is_not_finished(tmp_path: Pa
     assert (tmp_path / "first").read_text() == "x", "the first step ran once"
     record = json.loads((tmp_path / "steps" / "first.json").read_text())
     assert (record["printed"], record["command"]) == ({"runs": 1}, todo[0].command)
-    assert record["seconds"] > 0 < record["peak_bytes_so_far"]
+    assert record["seconds"] > 0 < record["peak_bytes"]
+
+
+def test_a_changed_command_is_run_again_and_all_that_follow_it(tmp_path: Path) -> None:
+    def numbered(number: int) -> list[Step]:
+        write = "import pathlib; pathlib.Path('{0}/{1}').open('a').write('x')"
+        return [
+            Step(name, name, f'python -c "{write.format(tmp_path, name)}{" " * (number * (name == "b"))}"', makes)
+            for name, makes in (("a", None), ("b", None), ("c", "left"))
+        ]
+
+    run_steps(numbered(0), tmp_path)
+    (tmp_path / "left").write_text("of the first run")
+    run_steps(numbered(1), tmp_path)
+    assert [(tmp_path / name).read_text() for name in "abc"] == ["x", "xx", "xx"]
+    assert not (tmp_path / "left").exists()
+
+
+def test_ctrl_c_lets_the_running_step_finish_its_work(tmp_path: Path) -> None:
+    step = (
+        "import pathlib, signal, sys, time\n"
+        "def save(*_):\n"
+        "    time.sleep(0.3)\n"
+        f"    pathlib.Path('{tmp_path}/saved').write_text('whole')\n"
+        "    sys.exit(130)\n"
+        "signal.signal(signal.SIGINT, save)\n"
+        f"pathlib.Path('{tmp_path}/begun').write_text('x')\n"
+        "time.sleep(60)\n"
+    )
+    (tmp_path / "step.py").write_text(step)
+    demo = (
+        "from pathlib import Path; from edge_reid.demo import Step, run_steps\n"
+        f"run_steps([Step('one', 'One', 'python {tmp_path}/step.py')], Path('{tmp_path}'))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", demo], start_new_session=True, stderr=subprocess.DEVNULL)
+    while not (tmp_path / "begun").exists():
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(timeout=30) != 0
+    assert (tmp_path / "saved").read_text() == "whole"
+    assert not (tmp_path / "steps" / "one.json").exists()
 
 
 def evaluation(query: str, rank1: float) -> dict[str, Any]:
@@ -77,7 +122,7 @@ def finished(tmp_path: Path) -> Path:
     }
     (tmp_path / "steps").mkdir()
     for step in steps(tmp_path):
-        record = {"command": step.command, "seconds": 10.0, "peak_bytes_so_far": 2**30, "printed": None}
+        record = {"command": step.command, "seconds": 10.0, "peak_bytes": 2**30, "printed": None}
         (tmp_path / "steps" / f"{step.name}.json").write_text(json.dumps(record | {"printed": printed.get(step.name)}))
     for name in ("people", "train", "scene", "tracks", "tracks_appearance_only"):
         (tmp_path / name).mkdir()
