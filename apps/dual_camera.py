@@ -75,7 +75,7 @@ def main() -> int:
     logging.basicConfig(format="dual_camera: %(message)s")
     try:
         summary = run(options)
-    except (UserError, OSError, ModuleNotFoundError) as error:
+    except (UserError, OSError, ImportError) as error:
         if options.debug:
             raise
         print(f"dual_camera: {one_line(error)}", file=sys.stderr)
@@ -182,13 +182,17 @@ def _follow(
     draws = outputs.window is not None or outputs.record is not None
     steps, now = 0, 0.0
     states: dict[Modality, State] = dict.fromkeys(MODALITIES, "up")
-    while not stop.is_set() and not pairing.ended and (most is None or steps < most):
-        pair = pairing.read()
+
+    def tell_states() -> None:
         for modality, state in pairing.states.items():
             if state != states[modality]:
                 names = {"up": "source_back", "down": "source_lost", "ended": "source_ended"}
                 tell(Event(names[state], now, {"camera": modality}))
                 states[modality] = state
+
+    while not stop.is_set() and not pairing.ended and (most is None or steps < most):
+        pair = pairing.read()
+        tell_states()
         if pair is None:
             continue
         began = time.perf_counter()
@@ -208,6 +212,7 @@ def _follow(
         ended = time.perf_counter()
         meter.add(pair.frames, view.milliseconds | {"draw": 1e3 * (ended - worked), "frame": 1e3 * (ended - began)})
         steps, now = steps + 1, pair.time
+    tell_states()
     for event in pipeline.finish(now):
         tell(event)
 

@@ -1,7 +1,7 @@
 """From a picture to a crop, the one step outside the network's graph.
 
 Shapes: H, W the bundle's input size; h, w any size. A crop is uint8, `(H, W, 3)` BGR for visible and `(H, W)` for
-thermal. Colour order and normalisation live inside the exported graph (`edge_reid.models.input`), so training,
+thermal. Colour order and normalisation live inside the exported graph, so training,
 calibration, the benchmark and the app all resize with the function below and do nothing else.
 """
 
@@ -23,7 +23,15 @@ def read_image(path: Path, modality: Modality) -> NDArray[np.uint8]:
     Raises:
         UserError: the file is missing, empty or not a picture.
     """
-    flag = cv2.IMREAD_COLOR if modality == "visible" else cv2.IMREAD_GRAYSCALE
+    return np.asarray(decode(path, cv2.IMREAD_COLOR if modality == "visible" else cv2.IMREAD_GRAYSCALE), dtype=np.uint8)
+
+
+def decode(path: Path, flag: int) -> NDArray[np.generic]:
+    """Read a picture file as OpenCV's `flag` says; `cv2.imread` would give None for every kind of failure.
+
+    Raises:
+        UserError: the file is missing, empty or not a picture.
+    """
     try:
         buffer = np.fromfile(path, dtype=np.uint8)
     except OSError as error:
@@ -31,7 +39,7 @@ def read_image(path: Path, modality: Modality) -> NDArray[np.uint8]:
     image = cv2.imdecode(buffer, flag) if buffer.size else None
     if image is None:
         raise UserError(f"{path}: not a picture that OpenCV can decode; replace or remove the file")
-    return np.asarray(image, dtype=np.uint8)
+    return np.asarray(image)
 
 
 def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

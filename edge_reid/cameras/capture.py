@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_reid.errors import UserError
+from edge_reid.preprocess import decode
 
 Picture = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -35,6 +36,8 @@ class Capture(Protocol):
     """Something that gives pictures in order."""
 
     rate: float
+    finite: bool
+    """Whether it ends by itself: a file does, also behind a URL; a camera is only ever lost."""
 
     def read(self) -> Picture | None:
         """The next picture, or None when there is none: a file's end, a camera's loss."""
@@ -55,6 +58,7 @@ class VideoCapture:
         self._video = _open(uri)
         rate = self._video.get(cv2.CAP_PROP_FPS)
         self.rate = rate if 0.0 < rate <= 240.0 else DEFAULT_RATE
+        self.finite = not uri.isdigit() and self._video.get(cv2.CAP_PROP_FRAME_COUNT) > 0
         if int(self._video.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT)) == GREY_16:
             # OpenCV would keep the upper byte only: a room's 900 counts become four shades of grey
             self._video.set(cv2.CAP_PROP_CONVERT_RGB, 0)
@@ -83,6 +87,7 @@ class FolderCapture:
     """The pictures of a folder in natural order (2 before 10), 16-bit ones with all their bits."""
 
     rate = DEFAULT_RATE
+    finite = True
 
     def __init__(self, folder: Path, pattern: str = "*") -> None:
         """List the folder.
@@ -102,16 +107,13 @@ class FolderCapture:
         """The next picture, or None after the last.
 
         Raises:
-            UserError: a file is not a picture.
+            UserError: a file cannot be read or is not a picture.
         """
         if self._next == len(self._paths):
             return None
         path = self._paths[self._next]
         self._next += 1
-        picture = cv2.imdecode(np.fromfile(path, dtype=np.uint8), cv2.IMREAD_UNCHANGED) if path.stat().st_size else None
-        if picture is None:
-            raise UserError(f"{path}: not a picture that OpenCV can decode; replace or remove the file")
-        return _checked(picture)
+        return _checked(decode(path, cv2.IMREAD_UNCHANGED))
 
     def close(self) -> None:
         """Nothing is held open between pictures."""

@@ -72,11 +72,6 @@ class Pairing:
                 return None
             self._arrived.wait(min(remaining, patience) if self._pending else remaining)
 
-    def close(self) -> None:
-        """Stop both sources."""
-        for source in self._sources.values():
-            source.close()
-
     def _take(self, modality: Modality, frame: Frame) -> None:
         last = self._last.get(modality)
         if last is not None and frame.time > last.time:

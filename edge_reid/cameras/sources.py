@@ -76,7 +76,7 @@ def open_source(uri: str, modality: Modality, *, offline: bool) -> Source:
     capture = open_capture(uri)
     if offline:
         return OfflineSource(redact(uri), modality, capture)
-    reopen = (lambda: open_capture(uri)) if is_live(uri) else None
+    reopen = (lambda: open_capture(uri)) if is_live(uri) and not capture.finite else None
     return LiveSource(redact(uri), modality, capture, reopen)
 
 
@@ -156,8 +156,10 @@ class LiveSource:
     @property
     def state(self) -> State:
         """Up, down or ended; a frame or an error that waits to be read comes before the end."""
+        # the state first: the last frame is there before the end is told
+        state = self._state
         waiting = self._newest is not None or self._error is not None
-        return "up" if waiting and self._state == "ended" else self._state
+        return "up" if waiting and state == "ended" else state
 
     def start(self, epoch: float, arrived: threading.Event) -> None:
         """Start the reader thread."""

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from edge_reid.cameras.geometry import GroundPlane
 from edge_reid.cameras.sources import Frame
 from edge_reid.people.appearance import Appearances
-from edge_reid.people.detection import Boxes, Detector
+from edge_reid.people.detection import Boxes, Detections, Detector
 from edge_reid.people.matching import Change, Embeddings, Link, Matcher
-from edge_reid.people.tracking import Track, Tracker
+from edge_reid.people.tracking import LOST_SECONDS, Track, Tracker
 from edge_reid.types import MODALITIES, Embed, Json, Modality
 
 
@@ -59,6 +59,8 @@ class _Camera:
     appearances: Appearances
     tracker: Tracker = field(default_factory=Tracker)
     started: set[int] = field(default_factory=set)
+    last: float = 0.0
+    """Time of its newest frame."""
 
 
 class Pipeline:
@@ -98,17 +100,23 @@ class Pipeline:
         changed: dict[Modality, set[int]] = {modality: set() for modality in MODALITIES}
         found = {modality: self._cameras[modality].detector.detect(frame.image) for modality, frame in frames.items()}
         watch.lap("detect")
-        for modality, frame in frames.items():
-            for track in self._cameras[modality].tracker.step(found[modality], frame.time):
-                events += self._end(modality, track, frame.time)
-            events += self._begin(modality, frame.time)
+        now = max(frame.time for frame in frames.values())
+        for modality, camera in self._cameras.items():
+            time = frames[modality].time if modality in frames else now
+            if modality in frames:
+                camera.last = time
+            elif time - camera.last <= LOST_SECONDS:
+                continue  # it may only be the slower one of the two
+            # whoever a camera saw before it fell silent is not there for ever
+            for track in camera.tracker.step(found.get(modality, Detections.none()), time):
+                events += self._end(modality, track, time)
+            events += self._begin(modality, time)
         watch.lap("track")
         for modality, frame in frames.items():
             camera = self._cameras[modality]
             changed[modality] = camera.appearances.step(frame.image, camera.tracker.tracks, frame.time)
         watch.lap("embed")
         embeddings = {modality: camera.appearances.embeddings for modality, camera in self._cameras.items()}
-        now = max(frame.time for frame in frames.values())
         changes = self._matcher.step(
             embeddings["visible"],
             embeddings["thermal"],

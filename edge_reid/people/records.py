@@ -107,6 +107,7 @@ class Recording:
         self._rate = rate
         self._writer: cv2.VideoWriter | None = None
         self._written = 0
+        self._frames = 0
 
     def write(self, picture: NDArray[np.uint8], time: float) -> None:
         """Append a picture that was taken at `time` seconds.
@@ -126,6 +127,7 @@ class Recording:
         # at most a second is filled up: after a long outage the video jumps rather than stands still
         for _ in range(min(due - self._written, round(self._rate))):
             self._writer.write(picture)
+            self._frames += 1
         self._written = max(self._written, due)
 
     def close(self) -> None:
@@ -137,7 +139,10 @@ class Recording:
         if self._writer is None:
             raise UserError("--record: no frame came, so there is no video; check the sources")
         self._writer.release()
-        if not cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG).read()[0]:
+        # OpenCV tells nobody that a disk was full, and a header may promise frames that are not there
+        video = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)
+        video.set(cv2.CAP_PROP_POS_FRAMES, self._frames - 1)
+        if not video.read()[0]:
             raise UserError("--record: the video was not written whole; free some disk space and run again")
 
 
@@ -171,7 +176,7 @@ def track_files(folder: Path | None) -> Iterator[TrackFiles | None]:
         return
     if folder.exists() and not (folder.is_dir() and {path.name for path in folder.iterdir()} <= TRACK_FILES):
         raise UserError(f"--tracks {folder}: exists and holds other things than tracks; choose another folder")
-    with atomic_folder(folder, overwrite=True) as temporary:
+    with atomic_folder(folder, overwrite=True, marker="links.txt") as temporary:
         files = TrackFiles(temporary)
         try:
             yield files

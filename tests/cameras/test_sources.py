@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -166,3 +167,33 @@ def test_a_corrupt_picture_of_a_paced_folder_reaches_the_reader(tmp_path: Path) 
 def test_a_live_camera_cannot_run_offline() -> None:
     with pytest.raises(UserError, match=r"rtsp://\*\*\*@camera: a live camera cannot run offline"):
         open_source("rtsp://user:secret@camera", "visible", offline=True)
+
+
+def test_a_picture_that_goes_missing_reaches_the_reader(tmp_path: Path) -> None:
+    for number in (1, 2):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.zeros((8, 8, 3), np.uint8))
+    source = open_source(str(tmp_path), "visible", offline=False)
+    (tmp_path / "2.png").unlink()
+    start(source)
+    with pytest.raises(UserError, match=r"2.png: cannot be read"):
+        wait_for(lambda: source.read() is not None and False, seconds=3.0)
+
+
+def test_a_file_behind_a_url_ends(clip: Path) -> None:
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments, directory=str(clip.parent))
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        source = start(
+            open_source(f"http://127.0.0.1:{server.server_address[1]}/{clip.name}", "visible", offline=False)
+        )
+        assert wait_for(lambda: source.read() is None and source.state == "ended", seconds=10.0)
+        server.shutdown()
+    assert isinstance(source, LiveSource)
+    assert source.received == 20
+    assert source.reconnects == 0

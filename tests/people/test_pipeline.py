@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -77,6 +78,24 @@ def test_one_camera_alone_goes_on(film: Film) -> None:
     views = [pipeline.step({"thermal": film.frame(index, "thermal")}) for index in range(film.frames)]
     assert max(len(view.sightings["thermal"]) for view in views) == 3
     assert all(view.sightings["visible"] == [] for view in views)
+
+
+def test_who_a_silent_camera_saw_last_is_not_there_for_ever(film: Film) -> None:
+    pipeline = new_pipeline()
+    stops = next(i for i in range(film.frames) if all(film.box(person, i, "thermal") for person in range(3))) + 14
+    events: list[Event] = []
+    for index in range(stops):
+        events += pipeline.step({modality: film.frame(index, modality) for modality in MODALITIES}).events
+    assert [event.name for event in events].count("matched") == 3
+    silent = []
+    for index in range(stops, stops + 25):
+        frame = replace(film.frame(min(index, film.frames - 1), "visible"), time=index / 10)
+        view = pipeline.step({"visible": frame})
+        silent += view.events
+    ended = [event for event in silent if event.name == "track_lost" and event.details["camera"] == "thermal"]
+    assert len(ended) == 3
+    assert all(2.0 < event.time - stops / 10 < 2.2 for event in ended)
+    assert view.sightings["thermal"] == [] and view.links == []
 
 
 def crowd(count: int) -> tuple[Tracker, NDArray[np.uint8]]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -67,6 +68,20 @@ def test_a_recording_that_fails_leaves_nothing(tmp_path: Path) -> None:
         assert video is not None
         video.write(np.zeros((64, 96, 3), np.uint8), 0.0)
         raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recording_that_was_cut_short_is_not_passed_on(tmp_path: Path) -> None:
+    with (
+        pytest.raises(UserError, match="not written whole; free some disk space"),
+        recording(tmp_path / "out.avi", 10.0) as video,
+    ):
+        assert video is not None
+        for index in range(40):
+            video.write(np.random.default_rng(index).integers(0, 255, (64, 64, 3), dtype=np.uint8), index / 10)
+        (temporary,) = tmp_path.iterdir()
+        video._writer.release()  # type: ignore[union-attr]  # so that what a full disk leaves can be imitated
+        os.truncate(temporary, temporary.stat().st_size // 2)
     assert list(tmp_path.iterdir()) == []
 
 
