@@ -60,6 +60,8 @@ class Row:
     rank1: float | None = None
     """With queries of this modality and a gallery of the other, both through the same engine and precision."""
     mean_ap: float | None = None
+    protocol: str | None = None
+    """How rank-1 and mAP were measured."""
     cosine_mean: float | None = None
     """Of embeddings with those of eager PyTorch, on the test pictures, or on made-up crops without a data folder."""
     cosine_minimum: float | None = None
@@ -131,19 +133,21 @@ def benchmark(
         progress: called with the numbers of batch sizes done and in all.
 
     Returns:
-        One row per file, modality and batch size; a row that failed says why.
+        One row per file, modality and batch size; a row whose engine is not installed says so.
 
     Raises:
-        UserError: the bundle or the data folder cannot be read, or a batch size is not positive.
+        UserError: the bundle is damaged, the data folder cannot be read, or a batch size is not positive.
     """
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     if not batches or min(batches) < 1:
         raise UserError(f"--batches {' '.join(map(str, batches))}: give one or more numbers, each 1 or more")
     dataset = FolderDataset(data) if data else None
+    for file, modality in _served(opened):
+        opened.file(modality, file.backend, file.precision)  # a damaged bundle is no row but an error
     engines, bases = _open_all(opened)
     embedded = _embeddings(engines, opened, dataset)
     bases = _with_cosines(bases, embedded)
-    bases = _with_accuracy(bases, embedded) if dataset else bases
+    bases = _with_accuracy(bases, embedded, dataset.label) if dataset else bases
     rows: list[Row] = []
     for number, batch in enumerate(batches):
         timed = _timed(engines, opened.manifest.input_size, batch, seconds)
@@ -226,15 +230,17 @@ def _with_cosines(rows: dict[_Key, Row], embedded: dict[_Key, Embedded]) -> dict
     return compared
 
 
-def _with_accuracy(rows: dict[_Key, Row], embedded: dict[_Key, Embedded]) -> dict[_Key, Row]:
+def _with_accuracy(rows: dict[_Key, Row], embedded: dict[_Key, Embedded], data: str) -> dict[_Key, Row]:
     """Rank with both modalities' engines of one backend and precision, where both opened."""
     measured = dict(rows)
     for backend, precision in {key[:2] for key in embedded}:
         keys: dict[Modality, _Key] = {modality: (backend, precision, modality) for modality in MODALITIES}
         if all(key in embedded for key in keys.values()):
-            for result in both_directions(embedded[keys["visible"]], embedded[keys["thermal"]]):
+            for result in both_directions(embedded[keys["visible"]], embedded[keys["thermal"]], data=data):
                 key = keys[result.query_modality]
-                measured[key] = replace(measured[key], rank1=result.rank1, mean_ap=result.mean_ap)
+                measured[key] = replace(
+                    measured[key], rank1=result.rank1, mean_ap=result.mean_ap, protocol=result.protocol
+                )
     return measured
 
 

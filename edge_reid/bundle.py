@@ -1,10 +1,12 @@
 """A bundle: the folder that a device needs and nothing else, with a manifest of what is in it and how good it is.
 
-Written whole or not at all; a file is handed out only after its bytes were checked against the manifest.
+Written whole or not at all; a file is handed out only after its bytes were checked against the manifest, and the
+manifest against its own checksum.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,13 +154,16 @@ class Bundle:
             raise UserError(f"{path}: not a bundle (it has no {MANIFEST}); make one with `edge-reid export`")
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
-            version = content["schema_version"]
+            digest, version = content.pop("sha256", None), content["schema_version"]
             if version != SCHEMA_VERSION:
                 raise UserError(
                     f"{file}: written for schema {version}, this version reads {SCHEMA_VERSION}; upgrade edge-reid or "
                     "make the bundle again with `edge-reid export`"
                 )
-            return cls(path, Manifest.model_validate(content))
+            manifest = Manifest.model_validate(content)
+            if digest != _digest(content):
+                raise UserError(f"{file}: changed since it was written; copy it again or run `edge-reid export ...`")
+            return cls(path, manifest)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
@@ -211,6 +216,11 @@ def describe(
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write or replace the manifest of a folder."""
+    """Write or replace the manifest of a folder, with a checksum of itself."""
+    content = json.loads(manifest.model_dump_json())
     with atomic_file(folder / MANIFEST) as temporary:
-        temporary.write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(content | {"sha256": _digest(content)}, indent=1) + "\n", encoding="utf-8")
+
+
+def _digest(content: dict[str, JsonValue]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

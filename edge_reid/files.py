@@ -32,13 +32,18 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+def atomic_folder(path: Path, *, overwrite: bool = False, marker: str) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; on success it becomes `path`, on any error it is removed.
 
+    Args:
+        path: the folder to write.
+        overwrite: replace an existing one.
+        marker: a file that every such folder holds; one without it is not ours to replace.
+
     Raises:
-        UserError: `path` exists and `overwrite` is false.
+        UserError: see `refuse_existing`.
     """
-    refuse_existing(path, overwrite=overwrite)
+    refuse_existing(path, overwrite=overwrite, marker=marker)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
@@ -54,10 +59,21 @@ def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         raise
 
 
-def refuse_existing(path: Path, *, overwrite: bool) -> None:
-    """Raise a UserError when `path` exists and `overwrite` is false: call it before long work, not after."""
-    if path.exists() and not overwrite:
+def refuse_existing(path: Path, *, overwrite: bool, marker: str) -> None:
+    """Refuse to write a folder over an existing one: call it before long work, not after.
+
+    Raises:
+        UserError: `path` exists, and `overwrite` is false or it is a file or a folder with other things in it.
+    """
+    if not path.exists():
+        return
+    if not overwrite:
         raise UserError(f"{path} exists; choose another output or pass --overwrite")
+    if not path.is_dir() or (any(path.iterdir()) and not (path / marker).is_file()):
+        raise UserError(
+            f"{path}: --overwrite replaces only what this command wrote (there is no {marker} in it); "
+            "choose another output or remove it yourself"
+        )
 
 
 def sha256(path: Path) -> str:

@@ -34,12 +34,17 @@ def test_a_folder_is_not_replaced_by_accident(tmp_path: Path) -> None:
     target = tmp_path / "bundle"
     target.mkdir()
     (target / "kept").write_text("x")
-    with pytest.raises(UserError, match="exists"), atomic_folder(target):
+    with pytest.raises(UserError, match="exists"), atomic_folder(target, marker="kept"):
         pass
-    with pytest.raises(KeyboardInterrupt), atomic_folder(target, overwrite=True):
+    with (
+        pytest.raises(UserError, match=r"--overwrite replaces only what this command wrote \(there is no manifest"),
+        atomic_folder(target, overwrite=True, marker="manifest.json"),
+    ):
+        pass
+    with pytest.raises(KeyboardInterrupt), atomic_folder(target, overwrite=True, marker="kept"):
         raise KeyboardInterrupt
     assert (target / "kept").exists()
-    with atomic_folder(target, overwrite=True) as temporary:
+    with atomic_folder(target, overwrite=True, marker="kept") as temporary:
         (temporary / "new").write_text("y")
     assert [path.name for path in target.iterdir()] == ["new"]
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]

@@ -82,6 +82,8 @@ class Benchmark:
             print(json.dumps({"machine": machine(), "rows": [row.as_json() for row in rows]}))
             return
         print_table(HEAD, [cells(row) for row in rows], title="latency from array to array")
+        for line in dict.fromkeys(row.protocol for row in rows if row.protocol):
+            print(line)
         print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine().items() if value))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,9 +75,14 @@ class Synth:
             identities=self.identities, test_identities=self.test_identities, pictures=self.pictures,
             cameras=self.cameras, size=self.size, seed=self.seed, camera_seed=self.camera_seed,
         )  # fmt: skip
+        began = time.perf_counter()
         with progress("drawing people") as update:
             count = write_dataset(self.out, population, workers=self.workers, overwrite=self.overwrite, progress=update)
+        rate = count / (time.perf_counter() - began)
         dataset = FolderDataset(self.out)
         samples = [*dataset.query("visible"), *dataset.query("thermal")] if self.test_identities else dataset.train()
         contact_sheet(self.out / "sheet.png", samples)
-        print(f"{self.out}: {count} pictures of {self.identities} + {self.test_identities} people; see sheet.png")
+        print(
+            f"{self.out}: {count} pictures of {self.identities} + {self.test_identities} people, "
+            f"{rate:.0f} a second with {self.workers} processes; see sheet.png"
+        )

@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_reid.bundle import Precision
+from edge_reid.bundle import Manifest, Precision
 from edge_reid.errors import UserError
 from edge_reid.types import Modality
 
@@ -114,6 +115,19 @@ class NetworkEngine:
     def close(self) -> None:
         """See `Engine.close`."""
         self.run = None
+
+
+def check_shape(file: Path, manifest: Manifest, size: tuple[int, int], embedding_dim: int) -> None:
+    """Refuse a file that takes or gives something else than the bundle's manifest says.
+
+    Raises:
+        UserError: the crops' size or the embedding's differs.
+    """
+    if (size, embedding_dim) != (manifest.input_size, manifest.embedding_dim):
+        raise UserError(
+            f"{file}: takes crops of {size[0]}x{size[1]} and gives {embedding_dim} numbers, the manifest says "
+            f"{manifest.input_size[0]}x{manifest.input_size[1]} and {manifest.embedding_dim}; copy the bundle again"
+        )
 
 
 def thread_count() -> int:

@@ -10,7 +10,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from edge_reid.bundle import Manifest, Precision
-from edge_reid.engines.base import EngineFacts, NetworkEngine, thread_count
+from edge_reid.engines.base import EngineFacts, NetworkEngine, check_shape, thread_count
 from edge_reid.errors import UserError
 from edge_reid.types import Modality
 
@@ -26,7 +26,9 @@ def open_engine(manifest: Manifest, file: Path, modality: Modality, precision: P
     began = time.perf_counter()
     threads = thread_count()
     session = _session(file, device, threads)
-    source = session.get_inputs()[0].name
+    taken, given = session.get_inputs()[0], session.get_outputs()[0]
+    source = taken.name
+    check_shape(file, manifest, (taken.shape[1], taken.shape[2]), given.shape[1])
 
     def run(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         embeddings: NDArray[np.float32] = session.run(None, {source: crops})[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
@@ -11,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from edge_reid.bundle import Manifest, Precision
-from edge_reid.engines.base import THREADS, EngineFacts, NetworkEngine, thread_count
-from edge_reid.errors import UserError
+from edge_reid.engines.base import EngineFacts, NetworkEngine, check_shape, thread_count
 from edge_reid.training.checkpoint import load_model
+from edge_reid.training.device import choose_device
 from edge_reid.types import Modality
 
 
@@ -23,12 +22,12 @@ def open_engine(manifest: Manifest, file: Path, modality: Modality, precision: P
     Raises:
         UserError: the device is not there.
     """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("device cuda: this PyTorch sees no GPU; install a CUDA build and its driver, or use cpu")
+    place = choose_device(device)
     began = time.perf_counter()
-    if THREADS in os.environ:
-        torch.set_num_threads(thread_count())
-    branch = load_model(file).model.branch(modality).to(device)
+    torch.set_num_threads(thread_count())  # as many as the other engines have, or the comparison is none
+    loaded = load_model(file)
+    check_shape(file, manifest, loaded.size, loaded.embedding_dim)
+    branch = loaded.model.branch(modality).to(place)
 
     def run(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.inference_mode():

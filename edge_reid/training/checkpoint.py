@@ -143,15 +143,30 @@ def publish(checkpoint: Path, out: Path) -> Path:
         for name, tensor in state.network.items()
         if not name.startswith(_CLASSIFIERS)
     }
+    return _publish(out, weights, state)
+
+
+def _publish(out: Path, weights: dict[str, Tensor], source: TrainingState | Stored) -> Path:
     facts: dict[str, Json] = {
         "format": FORMAT,
-        "recipe": state.recipe,
-        "config": state.config,
-        "epoch": state.epoch,
-        "provenance": state.provenance,
+        "recipe": source.recipe,
+        "config": source.config,
+        "epoch": source.epoch,
+        "provenance": source.provenance,
     }
     _write(out, save(weights, metadata={_KEY: json.dumps(facts)}))
     return out
+
+
+def write_network(checkpoint: Path, out: Path) -> Path:
+    """Write what a device's PyTorch engine needs of a checkpoint: the network without train-only parts, and the facts.
+
+    Raises:
+        UserError: see `load_stored`.
+    """
+    stored = load_stored(checkpoint)
+    weights = {name: w.contiguous().clone() for name, w in stored.weights.items() if name.startswith(_NETWORK)}
+    return _publish(out, weights, stored)
 
 
 def partial_load(network: nn.Module, path: Path) -> tuple[int, list[str]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import shlex
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -16,6 +15,7 @@ import torch
 from edge_reid_calibration import Quantization, choose, fingerprint, load_chunks, quantize
 
 from edge_reid.bundle import (
+    MANIFEST,
     Accuracy,
     Bundle,
     BundleFile,
@@ -28,7 +28,7 @@ from edge_reid.bundle import (
 from edge_reid.data.folder import FolderDataset
 from edge_reid.errors import CheckFailed, UserError
 from edge_reid.files import atomic_folder, refuse_existing, sha256
-from edge_reid.training.checkpoint import LoadedModel, load_model, publish
+from edge_reid.training.checkpoint import LoadedModel, load_model, write_network
 from edge_reid.types import MODALITIES, Modality, Sample
 from edge_reid_export.accuracy import embed_test, match_threshold, results, shortfalls
 from edge_reid_export.fold import FoldedBranch
@@ -70,14 +70,14 @@ def export(
         UserError: an input is missing or malformed, or `out` exists.
         CheckFailed: a graph differs from PyTorch, or INT8 cost too much; nothing is written then.
     """
-    refuse_existing(out, overwrite=overwrite)
+    refuse_existing(out, overwrite=overwrite, marker=MANIFEST)
     if int8 and calibration is None:
         raise UserError("--int8: INT8 takes its ranges from pictures; pass --calibration with a data folder")
     loaded = load_model(checkpoint)
     dataset = FolderDataset(calibration) if calibration else None
     training = dataset.train() if dataset and int8 else []
     pools = {modality: choose(training, modality) for modality in MODALITIES} if training else {}
-    with atomic_folder(out, overwrite=overwrite) as folder:
+    with atomic_folder(out, overwrite=overwrite, marker=MANIFEST) as folder:
         files, quantized = _write_graphs(folder, loaded, sha256(checkpoint), pools, tell)
         files.append(_write_weights(folder, checkpoint))
         manifest = Manifest(
@@ -137,17 +137,12 @@ def _write_float(
 
 def _write_weights(folder: Path, checkpoint: Path) -> BundleFile:
     """The network's weights, for the PyTorch engine and for exporting again."""
-    path = folder / "model.safetensors"
-    if checkpoint.suffix == ".safetensors":
-        shutil.copyfile(checkpoint, path)
-    else:
-        publish(checkpoint, path)
-    return describe(path, "both", "torch", "fp32")
+    return describe(write_network(checkpoint, folder / "model.safetensors"), "both", "torch", "fp32")
 
 
 def _measured(bundle: Bundle, dataset: FolderDataset, gate_points: float | None, force: bool) -> Manifest:
     """The manifest with accuracy, gate and match threshold; `gate_points` is None without INT8."""
-    name = f"data folder {dataset.root.name}, test"
+    name = f"{dataset.label}, test"
     embedded = embed_test(bundle, dataset, "fp32")
     before, after, short = results(embedded, name), None, []
     if gate_points is not None:
@@ -190,7 +185,7 @@ def _provenance(
         checkpoint=checkpoint.name,
         checkpoint_sha256=sha256(checkpoint),
         epoch=loaded.epoch,
-        data=dataset.root.name if dataset else None,
+        data=dataset.label if dataset else None,
         calibration=calibration,
         versions={"python": platform.python_version(), **versions},
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),

@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_reid.benchmark import HEAD, Row, Stopwatch, benchmark, cells, machine
+from edge_reid.bundle import Bundle, write_manifest
 from edge_reid.engines.base import EngineFacts, NetworkEngine
 from edge_reid.errors import UserError
 
@@ -62,18 +63,32 @@ def test_there_is_a_row_for_every_engine_precision_modality_and_batch(tiny_bundl
     json.dumps([row.as_json() for row in rows])
 
 
-def test_a_row_that_fails_shows_its_reason_beside_the_others(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_a_row_whose_engine_is_missing_shows_its_reason_beside_the_others(tiny_bundle: Path, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(tiny_bundle, bundle)
+    manifest = Bundle.open(bundle).manifest
+    files = [
+        file.model_copy(update={"backend": "tensorrt"})
+        if (file.precision, file.modality) == ("int8", "thermal")
+        else file
+        for file in manifest.files
+    ]
+    write_manifest(bundle, manifest.model_copy(update={"files": files}))
+    rows = benchmark(bundle, batches=(1,), seconds=0.02)
+    failed = [row for row in rows if row.error]
+    assert [(row.engine, row.precision, row.modality) for row in failed] == [("tensorrt", "int8", "thermal")]
+    assert cells(failed[0])[-1] == failed[0].error
+    good = next(row for row in rows if not row.error)
+    assert len(cells(good)) == len(HEAD)
+
+
+def test_a_damaged_bundle_is_an_error_and_no_row(tiny_bundle: Path, tmp_path: Path) -> None:
     bundle = tmp_path / "bundle"
     shutil.copytree(tiny_bundle, bundle)
     with (bundle / "thermal.int8.onnx").open("ab") as file:
         file.write(b"!")
-    rows = benchmark(bundle, batches=(1,), seconds=0.02)
-    failed = [row for row in rows if row.error]
-    assert [(row.precision, row.modality) for row in failed] == [("int8", "thermal")]
-    assert "thermal.int8.onnx: changed" in (failed[0].error or "")
-    assert "changed since" in cells(failed[0])[-1]
-    good = next(row for row in rows if not row.error)
-    assert len(cells(good)) == len(HEAD)
+    with pytest.raises(UserError, match=r"thermal.int8.onnx: changed since it was exported"):
+        benchmark(bundle, batches=(1,), seconds=0.02)
 
 
 @pytest.mark.parametrize("batches", [(), (0,), (1, -2)])

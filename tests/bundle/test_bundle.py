@@ -86,6 +86,13 @@ def test_a_manifest_that_this_version_does_not_understand_is_refused(
         Bundle.open(folder)
 
 
+def test_one_changed_byte_of_the_manifest_is_noticed(folder: Path) -> None:
+    file = folder / "manifest.json"
+    file.write_text(file.read_text().replace("256", "257", 1))
+    with pytest.raises(UserError, match=r"manifest\.json: changed since it was written; copy it again"):
+        Bundle.open(folder)
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
 def test_a_damaged_manifest_is_refused(folder: Path, text: str) -> None:
     (folder / "manifest.json").write_text(text)

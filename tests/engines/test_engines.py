@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_reid.bundle import Bundle, Precision
+from edge_reid.bundle import Bundle, Precision, write_manifest
 from edge_reid.data.folder import FolderDataset
 from edge_reid.engines import load_engine
 from edge_reid.engines.base import EngineFacts, NetworkEngine, thread_count
@@ -163,3 +164,13 @@ def test_a_backend_that_is_not_installed_says_how_to_install_it(
     monkeypatch.delitem(sys.modules, "edge_reid.engines.onnxruntime_engine", raising=False)
     with pytest.raises(UserError, match="onnxruntime is not installed; pip install onnxruntime"):
         load_engine(tiny_bundle, "visible")
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "torch"])
+def test_a_manifest_of_another_network_is_refused(tiny_bundle: Path, tmp_path: Path, backend: str) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(tiny_bundle, bundle)
+    manifest = Bundle.open(bundle).manifest
+    write_manifest(bundle, manifest.model_copy(update={"input_size": (96, 32)}))
+    with pytest.raises(UserError, match=r"takes crops of 64x32 .* the manifest says 96x32 .*copy the bundle again"):
+        load_engine(Bundle.open(bundle), "visible", backend, "fp32")

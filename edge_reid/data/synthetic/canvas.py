@@ -82,10 +82,9 @@ class Canvas:
         middle = spine[None] + half[None, :, None] * (1 - _LEVELS[:, None, None]) * np.array([self.light * 0.35, 0.0])
         self._fill(np.concatenate([middle - across, (middle + across)[:, ::-1]], axis=1), material, dim)
 
-    def ellipse(self, center: Pixel, axes: Pixel, material: Material, *, angle: float = 0.0, dim: float = 1.0) -> None:
-        """An ellipse with half axes in pixels, turned by `angle` radians."""
-        cos, sin = np.cos(angle), np.sin(angle)
-        ring = (_ELLIPSE * np.array(axes)) @ np.array([[cos, sin], [-sin, cos]])
+    def ellipse(self, center: Pixel, axes: Pixel, material: Material, *, dim: float = 1.0) -> None:
+        """An upright ellipse with half axes in pixels."""
+        ring = _ELLIPSE * np.array(axes)
         levels = _LEVELS[:, None, None]
         offset = np.array([self.light * 0.35 * axes[0], -0.1 * axes[1]])
         self._fill(np.array(center) + levels * ring + (1 - levels) * offset, material, dim)

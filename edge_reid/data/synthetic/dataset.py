@@ -29,6 +29,10 @@ GENERATOR = 1
 """Raised with every change after which the same seed gives other bytes."""
 
 
+LARGEST = 512
+"""Height and width of a picture: the bank that folds of cloth are cut from is no larger."""
+
+
 @dataclass(frozen=True)
 class _Job:
     """All pictures of one identity: what a worker process draws."""
@@ -74,8 +78,10 @@ class Population:
             raise UserError(f"--identities {self.identities}: needs 0 to {FIRST_TEST_IDENTITY - 1}, tests 0 or more")
         if self.identities + self.test_identities == 0:
             raise UserError("--identities 0 and --test-identities 0: nobody to draw; ask for at least one person")
-        if self.pictures < 1 or min(self.size) < 16:
-            raise UserError("--pictures needs at least 1, --size at least 16 16")
+        if self.pictures < 1 or min(self.size) < 16 or max(self.size) > LARGEST:
+            raise UserError(f"--pictures needs at least 1, --size 16 to {LARGEST} in height and width")
+        if self.seed < 0 or (self.camera_seed or 0) < 0:
+            raise UserError("--seed and --camera-seed need 0 or more")
 
     @property
     def fleet(self) -> list[Camera]:
@@ -94,10 +100,10 @@ def write_dataset(
     """Draw a population into the folder `out`; return the number of pictures. The bytes do not depend on `workers`.
 
     Raises:
-        UserError: `out` exists and `overwrite` is false.
+        UserError: `out` exists and `overwrite` is false or it holds something else.
     """
     fleet, seed, pictures = population.fleet, population.seed, population.pictures
-    with atomic_folder(out, overwrite=overwrite) as root:
+    with atomic_folder(out, overwrite=overwrite, marker="dataset.json") as root:
         jobs = [
             _Job(root, split, identity, seed, _meets(fleet, seed, identity), pictures, population.size)
             for split, numbers in (

@@ -73,6 +73,8 @@ class Screenplay:
         """Refuse what cannot be filmed."""
         if self.people < 1 or self.seconds < 2 or self.fps < 1:
             raise UserError("--people needs at least 1, --seconds at least 2")
+        if self.seed < 0 or (self.camera_seed or 0) < 0:
+            raise UserError("--seed and --camera-seed need 0 or more")
 
 
 def write_scene(
@@ -91,7 +93,7 @@ def write_scene(
     people = {number: person_of(play.seed, number) for number in numbers}
     walks = draw_walks(people, play.seconds, np.random.default_rng([play.seed, 5]))
     frames, fps = round(play.seconds * play.fps), play.fps
-    with atomic_folder(out, overwrite=overwrite) as folder:
+    with atomic_folder(out, overwrite=overwrite, marker="scene.json") as folder:
         shots = [_open_shot(folder, modality, play) for modality in MODALITIES]
         for index in range(frames):
             for shot in shots:
