@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     try:
         command.run()
-    except (UserError, CheckFailed, OSError, ModuleNotFoundError) as error:
+    except (UserError, CheckFailed, OSError, ImportError) as error:
         if debug:
             raise
         print(f"edge-reid: {one_line(error)}", file=sys.stderr)

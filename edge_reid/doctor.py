@@ -51,8 +51,6 @@ def doctor() -> list[Check]:
         _python, _processor, _numpy, _opencv, _opencv_video, _onnxruntime,
         lambda: _optional("torch", "PyTorch trains and exports; the apps do not need it", "train"),
         lambda: _optional("onnx", "writes and quantises graphs", "export"),
-        lambda: _optional("tensorrt", "engine for NVIDIA devices", "tensorrt"),
-        lambda: _optional("openvino", "engine for Intel devices", "openvino"),
         _display, _disk, _reference,
     ]  # fmt: skip
     return [check() for check in checks]
@@ -87,7 +85,7 @@ def _processor() -> Check:
     detail = f"{name}, {os.cpu_count()} processors"
     if flags:
         return Check("processor", "ok", f"{detail}, 8-bit instructions: {' '.join(flags)}")
-    remedy = "use --precision fp32 where it is faster; measure with `edge-reid benchmark`"
+    remedy = "measure with `edge-reid benchmark`; a bundle exported without --int8 runs in FP32"
     return Check("processor", "absent", f"{detail}, no VNNI or dot-product instructions: INT8 may be slower", remedy)
 
 

@@ -19,6 +19,8 @@ def one_line(error: Exception) -> str:
         return f"{error.filename or 'the disk'}: no space left; free some or choose another output"
     if isinstance(error, ModuleNotFoundError):
         return f"{error.name} is not installed; pip install 'edge-reid[{_EXTRA_OF.get(error.name or '', 'train')}]'"
+    if isinstance(error, ImportError):  # a library that is there but lacks one of the system's
+        return f"{' '.join(str(error).split())}; `edge-reid doctor` says what is missing"
     return " ".join(str(error).split())
 
 

@@ -8,24 +8,34 @@ from collections.abc import Callable, Iterator, Sequence
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 Update = Callable[[int, int], None]
 
 
+def progress_bar(*more: ProgressColumn) -> Progress:
+    """A bar with the time that remains, and `more` before that; seen also where standard output is captured."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), MofNCompleteColumn())
+    return Progress(
+        *columns, *more, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal,
+        speed_estimate_period=120,
+    )  # fmt: skip
+
+
 @contextlib.contextmanager
 def progress(label: str) -> Iterator[Update]:
     """Yield `update(done, total)`; the bar is on stderr and disappears when the work is done."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with progress_bar() as bar:
         task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 

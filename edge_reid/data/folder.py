@@ -50,8 +50,10 @@ class FolderDataset:
         Raises:
             UserError: there is no such folder, it has neither train nor test, or they have an identity in common.
         """
-        self.root, self.label = root, root.resolve().name
+        self.root = root
         self.rule, self.trials = rule, trials
+        if trials < 1:
+            raise UserError(f"--trials {trials}: needs at least 1")
         if not root.is_dir():
             raise UserError(f"{root}: no such folder; give a data folder with train/ or test/ in it")
         folders = {split: root / split for split in ("train", "test")}
@@ -60,6 +62,16 @@ class FolderDataset:
         both = set.intersection(*(_identities(folder) for folder in folders.values()))
         if both:
             raise UserError(f"{root}: identity {min(both)} is in train and in test; they must have none in common")
+
+    @property
+    def label(self) -> str:
+        """The folder's name, and that its people are synthetic where they are."""
+        about = self.root / "dataset.json"
+        try:
+            synthetic = about.exists() and json.loads(about.read_text(encoding="utf-8")).get("synthetic") is True
+        except (ValueError, AttributeError) as error:
+            raise UserError(f"{about}: not what `edge-reid synth` wrote; draw the people again") from error
+        return f"{self.root.resolve().name}{' (synthetic)' if synthetic else ''}"
 
     def train(self) -> list[Sample]:
         """All training pictures, visible before thermal."""

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from edge_reid.data.folder import Attributes, FolderDataset
 from edge_reid.data.sampler import CrossModalitySampler
 from edge_reid.data.transforms import augment
+from edge_reid.errors import UserError
 from edge_reid.losses.attribute_cross_entropy import UNKNOWN
 from edge_reid.losses.parsing import IGNORE
 from edge_reid.preprocess import read_crop, read_image
@@ -58,8 +59,8 @@ class Batch(NamedTuple):
     targets: Targets
 
 
-class TrainingPictures(Dataset[Batch]):
-    """The batch of a step, by its key."""
+class TrainingPictures(Dataset["Batch | UserError"]):
+    """The batch of a step, by its key, or why there is none."""
 
     def __init__(
         self,
@@ -85,7 +86,19 @@ class TrainingPictures(Dataset[Batch]):
         self.attributes = attributes.values if attributes else {}
         self._planned = (-1, np.empty((0, 2, 0), np.intp))
 
-    def __getitem__(self, key: StepKey) -> Batch:
+    def __getitem__(self, key: StepKey) -> Batch | UserError:
+        # returned and not raised: PyTorch would bring it from the worker as a text with a traceback in it
+        try:
+            return self.batch(key)
+        except UserError as error:
+            return error
+
+    def batch(self, key: StepKey) -> Batch:
+        """The pictures of a step.
+
+        Raises:
+            UserError: one of them cannot be read.
+        """
         epoch, step, size = key
         if self._planned[0] != epoch:
             self._planned = (epoch, self.sampler.plan(epoch))
@@ -128,8 +141,14 @@ def read_labels(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
     return np.asarray(labels, dtype=np.uint8)
 
 
-def build_loader(pictures: TrainingPictures, keys: Iterable[StepKey], workers: int) -> DataLoader[Batch]:
-    """Batches in the order of `keys`, read ahead by so many worker processes (0: in this one)."""
+def build_loader(pictures: TrainingPictures, keys: Iterable[StepKey], workers: int) -> DataLoader[Batch | UserError]:
+    """Batches in the order of `keys`, read ahead by so many worker processes (0: in this one).
+
+    Raises:
+        UserError: fewer than no workers.
+    """
+    if workers < 0:
+        raise UserError(f"--workers {workers}: needs 0 or more")
     return DataLoader(
         pictures,
         batch_size=None,

@@ -67,7 +67,7 @@ def build_sampler(
     if len(groups) < identities_per_step:
         raise UserError(
             f"{len(groups)} training identities have visible and thermal pictures, a step needs {identities_per_step}; "
-            "add people or lower identities_per_step"
+            "add people or lower --identities"
         )
     if steps_per_epoch is None:
         largest = max(sum(len(group[half]) for group in groups) for half in range(2))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_reid.evaluation.extract import extract
-from edge_reid.preprocess import read_crop, resize
+from edge_reid.preprocess import read_image, resize
 from edge_reid.types import Sample
 
 SIZE = (64, 32)
@@ -22,7 +22,7 @@ def raw_pixels(samples: Sequence[Sample]) -> NDArray[np.float32]:
 
 def silhouettes(paths: Sequence[Path]) -> NDArray[np.float32]:
     """Outlines from label maps, background 0, as unit vectors `(N, 2048)`."""
-    masks = [resize((read_crop(path, "thermal", SIZE) > 0).astype(np.uint8) * 255, SIZE) for path in paths]
+    masks = [resize((read_image(path, "thermal") > 0).astype(np.uint8) * 255, SIZE) for path in paths]
     return _pixels(np.stack(masks))
 
 

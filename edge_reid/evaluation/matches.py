@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from edge_reid.errors import UserError
+from edge_reid.people.detection import intersection_over_union
 from edge_reid.types import MODALITIES
 
 LEAST_OVERLAP = 0.5
@@ -29,7 +30,7 @@ class Boxes:
     """The boxes of one frame: who `(N,)`, where `(N, 4)`, and the share in sight `(N,)` (ground truth only)."""
 
     numbers: NDArray[np.int64]
-    corners: NDArray[np.float64]
+    corners: NDArray[np.float32]
     visibility: NDArray[np.float64]
 
 
@@ -131,7 +132,7 @@ def read_mot(path: Path) -> dict[int, Boxes]:
     boxes = {}
     for frame, rows in frames.items():
         table = np.array(rows)
-        corners = np.concatenate([table[:, 2:4], table[:, 2:4] + table[:, 4:6]], axis=1)
+        corners = np.concatenate([table[:, 2:4], table[:, 2:4] + table[:, 4:6]], axis=1).astype(np.float32)
         boxes[frame] = Boxes(table[:, 1].astype(np.int64), corners, table[:, 8])
     return boxes
 
@@ -143,7 +144,7 @@ def assign(tracks: dict[int, Boxes], truth: dict[int, Boxes]) -> dict[tuple[int,
         if frame not in truth:
             continue
         people = truth[frame]
-        overlaps = _overlaps(found.corners, people.corners)
+        overlaps = intersection_over_union(found.corners, people.corners)
         chosen = linear_sum_assignment(np.where(overlaps >= LEAST_OVERLAP, overlaps, 0.0), maximize=True)
         for i, j in zip(*chosen, strict=True):
             if overlaps[i, j] >= LEAST_OVERLAP:
@@ -164,15 +165,6 @@ def _in_sight(boxes: Boxes, height: int, width: int) -> set[int]:
     left, top, right, bottom = boxes.corners.T
     whole = (left > 0) & (top > 0) & (right < width) & (bottom < height)
     return {int(number) for number in boxes.numbers[whole & (boxes.visibility >= LEAST_VISIBILITY)]}
-
-
-def _overlaps(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Intersection over union of corners `(N, 4)` and `(M, 4)` as `(N, M)`."""
-    start = np.maximum(first[:, None, :2], second[None, :, :2])
-    end = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    common = np.prod(np.maximum(end - start, 0.0), axis=2)
-    areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (first, second)]
-    return np.asarray(common / np.maximum(areas[0][:, None] + areas[1][None] - common, 1e-9))
 
 
 def _rows(path: Path, columns: int) -> list[list[float]]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge_reid.data.search import Rule
+from edge_reid.errors import UserError
 
 RANKS = 20
 
@@ -149,7 +150,10 @@ def _rank(distances_of: Callable[[slice], NDArray[np.floating]], sides: _Sides) 
         blocks.append(np.stack([others, precision, relevant / np.where(found, places, 0.0).max(axis=1, initial=0.0)]))
     others, average_precision, penalty = np.concatenate(blocks, axis=1) if blocks else np.empty((3, 0))
     if not len(others):
-        raise ValueError("no query has a picture of its identity in the gallery it may see")
+        raise UserError(
+            "no query has a picture of its identity in the gallery it may see; the test pictures of both modalities "
+            "must show the same people"
+        )
     cmc = (others[:, None] < np.arange(1, RANKS + 1)).mean(axis=0)
     return Ranking(cmc, float(average_precision.mean()), float(penalty.mean()), len(others))
 

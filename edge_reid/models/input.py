@@ -1,4 +1,4 @@
-"""The only normalisation in the project: training and every exported graph run this function.
+"""Normalisation, as training runs it; an export folds it into the first convolution, and its parity check compares.
 
 Shapes: B crops of H x W pixels, uint8, `(B, H, W, 3)` BGR for visible, `(B, H, W)` for thermal.
 """

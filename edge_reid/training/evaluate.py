@@ -22,6 +22,7 @@ from edge_reid.evaluation.plots import ranking_sheet
 from edge_reid.models.two_stream import TwoStream
 from edge_reid.progress import Update
 from edge_reid.training.checkpoint import build_from_config, load_model
+from edge_reid.training.device import choose_device
 from edge_reid.types import MODALITIES, Embed, Modality, Sample
 
 
@@ -75,7 +76,7 @@ def evaluate_checkpoint(
             f"{checkpoint}: was trained on {learnt}, which holds most test people of {data.label}; "
             f"choose --split {str(learnt).split()[-1]} or train on this split"
         )
-    model = loaded.model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    model = loaded.model.to(choose_device(device))
     searches = data.searches()
     evaluations = answer(searches, lambda samples: embed_samples(model, samples, loaded.size, progress))
     if sheet is not None:

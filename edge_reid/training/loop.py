@@ -23,7 +23,8 @@ from edge_reid.errors import CheckFailed, UserError
 from edge_reid.evaluation import Embedded, both_directions
 from edge_reid.models.input import normalize
 from edge_reid.recipes.sdm_mgim import SdmMgim
-from edge_reid.training.checkpoint import TrainingState, load_state, publish, save_state
+from edge_reid.training.checkpoint import TrainingState, load_state, partial_load, publish, save_state
+from edge_reid.training.device import choose_device
 from edge_reid.training.evaluate import embed_samples
 from edge_reid.training.interrupt import stop_on_request
 from edge_reid.training.records import Records
@@ -70,10 +71,11 @@ def train(
         if state.epoch == plan.epochs:
             print(f"{out}: this run is finished ({state.epoch} epochs); its model is {published}")
             return published if published.exists() else publish(last, published)
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    run = start(data, recipe, plan, init if state is None else None, place)
+    run = start(data, recipe, plan, init, choose_device(device))
     if state is not None:
         run.resume(state)
+    elif init is not None:
+        _announce(init, *partial_load(run.network, init))
     print(
         f"{'going on at' if state else 'training from'} epoch {run.epoch} step {run.step} of {plan.epochs} epochs x "
         f"{run.steps_per_epoch} steps: {len(run.pictures.labels)} identities, {len(run.pictures.samples)} pictures, "
@@ -93,12 +95,14 @@ def train(
     return published
 
 
-def _take_steps(run: Run, loader: DataLoader[Batch], records: Records, checkpoint_minutes: float) -> None:
+def _take_steps(run: Run, loader: DataLoader[Batch | UserError], records: Records, checkpoint_minutes: float) -> None:
     """All steps that are left, with their checkpoints."""
     last = records.out / "last.pt"
     saved = mark = time.monotonic()
     with stop_on_request() as stop:
         for batch in loader:
+            if isinstance(batch, UserError):
+                raise batch
             rate = run.recipe.learning_rate * warm_cosine(run.progress, run.recipe.warm_up)
             values = _step(run, batch, rate)
             # Step to step, so that waiting for pictures counts.
@@ -184,3 +188,8 @@ def _check_same(state: TrainingState, recipe: SdmMgim, plan: Plan, out: Path) ->
         raise UserError(
             f"{out}: holds a run with other numbers ({', '.join(changed)}); choose another --out or go back"
         )
+
+
+def _announce(init: Path, taken: int, missing: list[str]) -> None:
+    parts = sorted({name.split(".")[0] for name in missing})
+    print(f"starting from {init}: {taken} tensors taken" + (f", {', '.join(parts)} start anew" if parts else ""))

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import TextColumn
 from torch.utils.tensorboard import SummaryWriter
 
 from edge_reid.files import atomic_file
+from edge_reid.progress import progress_bar
 from edge_reid.training.curve import write_curve
 
 
@@ -21,18 +21,7 @@ class Records:
     def __init__(self, out: Path, *, steps: int, done: int) -> None:
         """Open the records of a run of `steps` steps of which `done` are done."""
         self.out = out
-        console = Console(stderr=True)  # seen also where standard output is captured
-        columns = (
-            TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
-        )  # fmt: skip
-        self._bar = Progress(
-            *columns,
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-            speed_estimate_period=120,
-        )
+        self._bar = progress_bar(TextColumn("{task.fields[rate]}"))
         self._task = self._bar.add_task("training", total=steps, completed=done, rate="")
         # Steps that a crash undid are taken again; their old points go.
         self._board = SummaryWriter(str(out / "tensorboard"), purge_step=done)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -16,10 +17,11 @@ from edge_reid.data.loader import StepKey, TrainingPictures
 from edge_reid.data.sampler import build_sampler
 from edge_reid.data.sets import ReidData
 from edge_reid.errors import UserError
+from edge_reid.files import sha256
 from edge_reid.models.build import TrainingNetwork, build_training_network
 from edge_reid.recipes.sdm_mgim import SdmMgim
-from edge_reid.training.checkpoint import TrainingState, partial_load
-from edge_reid.types import Json, Sample
+from edge_reid.training.checkpoint import TrainingState
+from edge_reid.types import MODALITIES, Json, Sample
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +43,11 @@ class Plan:
     def __post_init__(self) -> None:
         """Refuse what is no run."""
         if min(self.epochs, self.validate_identities, self.validate_every - 1) < 0:
-            raise UserError("epochs and validate_identities must be at least 0 and validate_every at least 1")
+            raise UserError("--epochs and --validate must be at least 0, and validation every epoch or more rarely")
         if self.steps_per_epoch is not None and self.steps_per_epoch < 1:
-            raise UserError(f"steps_per_epoch must be at least 1, got {self.steps_per_epoch}")
+            raise UserError(f"--steps {self.steps_per_epoch}: must be at least 1")
+        if self.seed < 0:
+            raise UserError(f"--seed {self.seed}: must be at least 0")
 
 
 @dataclass
@@ -116,12 +120,18 @@ class Run:
         """Go on where `state` was saved.
 
         Raises:
-            UserError: the data folder has other people than the run had.
+            UserError: the run was begun with other pictures or from another model.
         """
-        if state.provenance["pictures"] != self.provenance["pictures"]:
+        begun, now = state.provenance, self.provenance
+        if begun["pictures_sha256"] != now["pictures_sha256"]:
             raise UserError(
-                f"the run was begun with {state.provenance['pictures']} training pictures and "
-                f"{self.provenance['data']} has {self.provenance['pictures']}; choose another --out"
+                f"the run was begun with other training pictures ({begun['pictures']} of {begun['data']}) than "
+                f"those of {now['data']} ({now['pictures']}); choose another --out"
+            )
+        if begun["init_sha256"] != now["init_sha256"]:
+            raise UserError(
+                f"the run was begun from {begun['init'] or 'random weights'}, not from "
+                f"{now['init'] or 'random weights'}; choose another --out or the same --init"
             )
         self.network.load_state_dict(state.network)
         self.optimizer.load_state_dict(state.optimizer)
@@ -130,10 +140,10 @@ class Run:
 
 
 def start(data: ReidData, recipe: SdmMgim, plan: Plan, init: Path | None, device: torch.device) -> Run:
-    """A run before its first step.
+    """A run before its first step, with random weights; `init` is only noted.
 
     Raises:
-        UserError: the data or `init` does not fit the recipe.
+        UserError: the data does not fit the recipe or the plan.
     """
     samples, held_out = _split(data.train(), plan.validate_identities)
     folder = data if isinstance(data, FolderDataset) else None
@@ -154,14 +164,14 @@ def start(data: ReidData, recipe: SdmMgim, plan: Plan, init: Path | None, device
         attribute_sizes=attributes.sizes if attributes else (),
         parsing=parts_of is not None,
     )
-    if init is not None:
-        _announce(init, *partial_load(network, init))
     network.to(device).to(memory_format=torch.channels_last)  # 1.3 to 1.5 times as fast as contiguous on CPUs
     provenance: dict[str, Json] = {
         "data": data.label,
         "identities": len(pictures.labels),
         "pictures": len(samples),
+        "pictures_sha256": _fingerprint(samples, data.root),
         "init": init.name if init else None,
+        "init_sha256": sha256(init) if init else None,
         "edge_reid": edge_reid.__version__,
         "torch": str(torch.__version__),  # a TorchVersion is no plain string: safe loading refuses it
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
@@ -170,10 +180,21 @@ def start(data: ReidData, recipe: SdmMgim, plan: Plan, init: Path | None, device
 
 
 def _split(samples: list[Sample], held_out: int) -> tuple[list[Sample], list[Sample]]:
-    """The pictures to train on, and those of the last `held_out` identities."""
-    identities = sorted({sample.identity for sample in samples})
-    kept = set(identities[: len(identities) - held_out])
-    return [s for s in samples if s.identity in kept], [s for s in samples if s.identity not in kept]
+    """The pictures to train on, and those of the last `held_out` identities that both modalities show."""
+    seen = {modality: {s.identity for s in samples if s.modality == modality} for modality in MODALITIES}
+    searchable = sorted(seen["visible"] & seen["thermal"])
+    if held_out >= len(searchable) > 0:
+        raise UserError(
+            f"--validate {held_out}: only {len(searchable)} people have pictures in both modalities; lower it"
+        )
+    away = set(searchable[len(searchable) - held_out :])
+    return [s for s in samples if s.identity not in away], [s for s in samples if s.identity in away]
+
+
+def _fingerprint(samples: list[Sample], root: Path) -> str:
+    """Of the names and sizes of the pictures: other people, or the same ones drawn anew, have another."""
+    lines = [f"{sample.path.relative_to(root).as_posix()} {sample.path.stat().st_size}" for sample in samples]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _optimizer(network: TrainingNetwork, recipe: SdmMgim) -> torch.optim.Optimizer:
@@ -184,8 +205,3 @@ def _optimizer(network: TrainingNetwork, recipe: SdmMgim) -> torch.optim.Optimiz
         {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
-
-
-def _announce(init: Path, taken: int, missing: list[str]) -> None:
-    parts = sorted({name.split(".")[0] for name in missing})
-    print(f"starting from {init}: {taken} tensors taken" + (f", {', '.join(parts)} start anew" if parts else ""))

@@ -17,6 +17,7 @@ from edge_reid.evaluation import Embedded, Rule, both_directions, extract, metri
 from edge_reid.evaluation.baselines import raw_pixels, silhouettes
 from edge_reid.evaluation.metrics import rank_embeddings
 from edge_reid.evaluation.plots import ranking_sheet
+from edge_reid.preprocess import read_crop
 from edge_reid.types import Modality, Sample
 
 
@@ -154,6 +155,15 @@ def test_baselines_give_unit_vectors_in_the_order_of_the_samples(people: Path) -
     assert not np.allclose(pixels, outlines)
 
 
+def test_a_silhouette_does_not_depend_on_which_parts_make_it(tmp_path: Path) -> None:
+    outline = np.zeros((128, 64), np.uint8)
+    cv2.ellipse(outline, (32, 64), (13, 51), 0, 0, 360, 1, -1)
+    cv2.imwrite(str(tmp_path / "head.png"), outline)
+    cv2.imwrite(str(tmp_path / "bag.png"), outline * 5)
+    head, bag = silhouettes([tmp_path / "head.png", tmp_path / "bag.png"])
+    np.testing.assert_array_equal(head, bag)
+
+
 def test_extraction_reads_every_picture_once_in_order(people: Path) -> None:
     samples = FolderDataset(people).query("thermal")
     sizes: list[int] = []
@@ -164,7 +174,8 @@ def test_extraction_reads_every_picture_once_in_order(people: Path) -> None:
 
     found = extract(samples, embed, (16, 8), batch=3)
     assert sizes == [3, 3, 2]
-    assert found.shape == (8, 3)
+    expected = [read_crop(sample.path, "thermal", (16, 8)).reshape(-1)[:3] for sample in samples]
+    np.testing.assert_array_equal(found, np.array(expected, np.float32))
 
 
 def test_a_corrupt_picture_stops_extraction_with_its_name(people: Path, tmp_path: Path) -> None:

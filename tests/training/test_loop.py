@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 import signal
 import threading
 import time
@@ -121,8 +122,47 @@ def test_a_run_cannot_go_on_with_other_pictures(people: Path, tmp_path: Path) ->
         train(data=FolderDataset(people), out=out, recipe=RECIPE, plan=PLAN, device="cpu", workers=0)
     thread.join()
     write_dataset(tmp_path / "others", Population(identities=5, test_identities=1, pictures=2, size=(64, 32)))
-    with pytest.raises(UserError, match="begun with 36 training pictures and others has 20"):
+    with pytest.raises(
+        UserError,
+        match=r"begun with other training pictures \(36 of people \(synthetic\)\) than those of others .* \(20\)",
+    ):
         train(data=FolderDataset(tmp_path / "others"), out=out, recipe=RECIPE, plan=PLAN, device="cpu", workers=0)
+
+
+def test_a_run_cannot_go_on_from_another_model(people: Path, finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    thread = interrupt_after_first_epoch(out)
+    with pytest.raises(KeyboardInterrupt):
+        train(data=FolderDataset(people), out=out, recipe=RECIPE, plan=PLAN, device="cpu", workers=0)
+    thread.join()
+    init = finished / "model.safetensors"
+    with pytest.raises(UserError, match=r"begun from random weights, not from model.safetensors"):
+        train(data=FolderDataset(people), out=out, recipe=RECIPE, plan=PLAN, init=init, device="cpu", workers=0)
+
+
+def test_a_corrupt_picture_stops_a_run_in_one_line_whoever_reads_it(people: Path, tmp_path: Path) -> None:
+    root = tmp_path / "broken"
+    shutil.copytree(people, root)
+    for path in (root / "train" / "visible" / "00000").iterdir():
+        path.write_bytes(b"no picture")
+    plan = Plan(epochs=1, steps_per_epoch=4)
+    for workers in (0, 1):
+        with pytest.raises(UserError) as stopped:
+            train(
+                data=FolderDataset(root), out=tmp_path / "run", recipe=RECIPE, plan=plan, device="cpu", workers=workers
+            )
+        assert "00000/c" in str(stopped.value) and "Traceback" not in str(stopped.value)
+
+
+def test_more_people_to_validate_on_than_there_are_is_refused(people: Path, tmp_path: Path) -> None:
+    plan = Plan(epochs=1, validate_identities=6)
+    with pytest.raises(UserError, match="--validate 6: only 6 people have pictures in both modalities"):
+        train(data=FolderDataset(people), out=tmp_path, recipe=RECIPE, plan=plan, device="cpu", workers=0)
+
+
+def test_a_device_that_is_not_there_is_refused(people: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"device gpu: this PyTorch .* cannot use it; choose cpu"):
+        train(data=FolderDataset(people), out=tmp_path, recipe=RECIPE, plan=PLAN, device="gpu")
 
 
 def test_further_training_starts_from_a_published_model(
