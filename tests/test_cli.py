@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import tyro
 
-from edge_reid.cli import main
+from edge_reid.cli import Command, main
+from edge_reid.demo import steps
 
 
 def edge_reid(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -52,6 +58,9 @@ def test_a_misspelt_option_is_refused(tmp_path: Path) -> None:
         (["benchmark", "no-bundle"], "no-bundle"),
         (["evaluate", "reference", "nowhere", "--data-set", "sysu"], "train_id.txt"),
         (["train", "nowhere", "--data-set", "regdb", "--split", "0"], "--split 0"),
+        (["synth", "people", "--seed", "-1"], "--seed"),
+        (["synth", "people", "--size", "640", "320"], "--size 16 to 512"),
+        (["evaluate", "reference", "nowhere", "--trials", "0"], "--trials 0"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
@@ -85,3 +94,88 @@ def test_a_full_disk_is_told_in_one_line(tmp_path: Path) -> None:
         assert list(disk.iterdir()) == []
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def answer(words: list[str | Path], capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """The JSON document that a command prints on its last line."""
+    assert main([*map(str, words), "--json"]) == 0
+    document: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
+    return document
+
+
+def test_the_line_from_people_to_a_benchmark(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    people, run, bundle = tmp_path / "people", tmp_path / "run", tmp_path / "bundle"
+    drawn = [
+        "synth",
+        people,
+        "--identities",
+        6,
+        "--test-identities",
+        4,
+        "--pictures",
+        2,
+        "--size",
+        64,
+        32,
+        "--workers",
+        1,
+    ]
+    assert main([str(word) for word in drawn]) == 0
+    assert "40 pictures of 6 + 4 people" in capsys.readouterr().out
+    small = [
+        "--width",
+        0.25,
+        "--size",
+        64,
+        32,
+        "--granularities",
+        2,
+        "--part-dim",
+        16,
+        "--identities",
+        3,
+        "--pictures",
+        2,
+    ]
+    trained = ["train", people, "--out", run, *small, "--epochs", 1, "--steps", 2, "--workers", 0, "--validate", 2]
+    assert main([str(word) for word in trained]) == 0
+    model = run / "model.safetensors"
+    assert f"the model is {model}" in capsys.readouterr().out
+    measured = answer(["evaluate", model, people, "--baselines", "--sheet", tmp_path / "sheet.png"], capsys)
+    assert [e["query_modality"] for e in measured["evaluations"]] == ["thermal", "visible"]
+    assert set(measured["baselines"]) == {"raw pixels", "silhouettes", "untrained network"}
+    assert "people (synthetic), thermal -> visible, 8 queries" in measured["evaluations"][0]["protocol"]
+    export = ["export", model, "--int8", "--calibration", people, "--out", bundle]
+    assert main([str(word) for word in [*export, "--gate", -100]]) == 1, "the gate cannot be passed"
+    assert "Nothing was written" in capsys.readouterr().err and not bundle.exists()
+    manifest = answer([*export, "--gate", 100], capsys)
+    assert manifest["gate_passed"] is True
+    timed = answer(["benchmark", bundle, "--data", people, "--batches", 1], capsys)
+    rows = {(row["engine"], row["precision"], row["modality"]): row for row in timed["rows"]}
+    assert len(rows) == 6
+    for row in rows.values():
+        assert row["rank1"] is not None and "synthetic" in row["protocol"]
+        assert row["threads"] == timed["machine"]["threads"]
+    assert main(["benchmark", str(bundle), "--batches", "1"]) == 0
+    assert "onnxruntime int8" in capsys.readouterr().out
+    assert main(["export", str(model), "--out", str(bundle), "--overwrite"]) == 0
+    assert "3 files" in capsys.readouterr().out
+
+
+def test_people_that_only_one_modality_shows_are_told(tmp_path: Path, tiny_data: Path, tiny_checkpoint: Path) -> None:
+    root = tmp_path / "people"
+    shutil.copytree(tiny_data, root)
+    for number, folder in enumerate(sorted((root / "test" / "thermal").iterdir())):
+        folder.rename(folder.with_name(f"{200 + number:05d}"))
+    asked = edge_reid("evaluate", tiny_checkpoint, root, cwd=tmp_path)
+    assert asked.returncode == 2
+    assert asked.stderr.strip().endswith("the test pictures of both modalities must show the same people")
+
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+COMMANDS = [line.split("#")[0].strip() for line in README.splitlines()] + [step.command for step in steps(Path("demo"))]
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("edge-reid ")])
+def test_every_command_of_the_readme_and_of_the_demo_is_understood(line: str) -> None:
+    assert tyro.cli(Command, args=shlex.split(line)[1:])  # type: ignore[call-overload]
