@@ -6,6 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_reid.data.synthetic.cameras import draw_cameras
+from edge_reid.data.synthetic.crops import make_crop
+from edge_reid.data.synthetic.dataset import person_of
 from edge_reid.errors import UserError
 from edge_reid.people.detection import HogDetector, intersection_over_union, load_detector, suppress
 from edge_reid.people.motion import MotionDetector, join_fragments, split_groups
@@ -44,6 +47,20 @@ def test_an_opencv_without_hog_is_told_how_to_get_one(monkeypatch: pytest.Monkey
     monkeypatch.delattr(cv2, "HOGDescriptor")
     with pytest.raises(UserError, match="install 'opencv-python<5'"):
         HogDetector()
+
+
+def test_hog_finds_most_drawn_people_where_they_are() -> None:
+    camera = draw_cameras(2, 5)[0]
+    detector, found = HogDetector(), 0
+    for number in range(12):
+        crop = make_crop(person_of(3, number), camera, np.random.default_rng(number))
+        frame = np.full((360, 480, 3), 110, np.uint8)
+        frame[50:306, 170:298] = crop.image
+        rows, columns = np.nonzero(crop.parts)
+        true = np.array([[columns.min() + 170, rows.min() + 50, columns.max() + 171, rows.max() + 51]], np.float32)
+        overlaps = intersection_over_union(detector.detect(frame).boxes, true)
+        found += bool(overlaps.size and overlaps.max() >= 0.5)
+    assert found >= 7
 
 
 def test_hog_takes_frames_of_both_modalities() -> None:
