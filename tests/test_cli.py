@@ -172,7 +172,7 @@ def test_people_that_only_one_modality_shows_are_told(tmp_path: Path, tiny_data:
     assert asked.stderr.strip().endswith("the test pictures of both modalities must show the same people")
 
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+README = (Path(__file__).parents[1] / "README.md").read_text().replace("\\\n", "")
 COMMANDS = [line.split("#")[0].strip() for line in README.splitlines()] + [step.command for step in steps(Path("demo"))]
 
 

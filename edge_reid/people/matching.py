@@ -23,6 +23,13 @@ VOTES_TO_UNBIND = 3
 LOYALTY = 0.05
 """Cosine by which a couple that is bound may fall short, or others exceed it, before that counts against it."""
 
+REACH = 0.5
+"""Heights of a person (about 0.85 m) by which foot points of one person may differ. On three synthetic scenes with the
+motion detector 99.5 % of the couples of one person do not differ by more, and 4 % of the others."""
+
+PLACE = 0.25
+"""Cosine that a common place is worth: it makes a couple about 25 times as likely, so they need to look less alike."""
+
 
 @dataclass(frozen=True)
 class Link:
@@ -72,7 +79,7 @@ class Matcher:
         visible: Embeddings,
         thermal: Embeddings,
         changed: Mapping[Modality, set[int]],
-        possible: NDArray[np.bool_] | None = None,
+        distances: NDArray[np.float64] | None = None,
     ) -> list[Change]:
         """Vote with the embeddings of all live tracks; only couples with a changed embedding have a new vote.
 
@@ -80,12 +87,12 @@ class Matcher:
             visible: embeddings of the visible camera's tracks.
             thermal: embeddings of the thermal camera's tracks.
             changed: numbers of the tracks whose embedding is new since the last step.
-            possible: `(V, T)` in the order of the mappings, the couples that can be one person however they look;
-                None for all.
+            distances: `(V, T)` in the order of the mappings, how far apart couples stand, in heights of a person; NaN
+                where that is not known, None where nothing is.
         """
         if not visible or not thermal or not any(changed.values()):
             return []
-        agreed = self._assign(visible, thermal, possible)
+        agreed = self._assign(visible, thermal, distances)
         changes = []
         for couple in [*self._links, *(couple for couple in agreed if couple not in self._links)]:
             if couple[0] not in changed["visible"] and couple[1] not in changed["thermal"]:
@@ -108,17 +115,19 @@ class Matcher:
         return changes
 
     def _assign(
-        self, visible: Embeddings, thermal: Embeddings, possible: NDArray[np.bool_] | None
+        self, visible: Embeddings, thermal: Embeddings, distances: NDArray[np.float64] | None
     ) -> dict[tuple[int, int], float]:
-        """The best one-to-one couples that are possible and above the threshold, with their cosines."""
+        """The best one-to-one couples that may stand at one place and look alike enough, with their cosines."""
         rows, columns = list(visible), list(thermal)
         scores = np.stack(list(visible.values())) @ np.stack(list(thermal.values())).T
         loyalty = np.array([[LOYALTY * ((row, column) in self._links) for column in columns] for row in rows])
+        least = np.full(scores.shape, self._threshold)
+        if distances is not None:
+            least[distances <= REACH] -= PLACE
+            least[distances > REACH] = np.inf
         # what exceeds the threshold is the gain of a couple; without gain it is worth as much as none at all,
         # so no good couple is broken up to make two bad ones
-        gains = np.maximum(scores + loyalty - self._threshold, 0.0)
-        if possible is not None:
-            gains = np.where(possible, gains, 0.0)
+        gains = np.maximum(scores + loyalty - least, 0.0)
         chosen = linear_sum_assignment(gains, maximize=True)
         return {(rows[i], columns[j]): float(scores[i, j]) for i, j in zip(*chosen, strict=True) if gains[i, j] > 0.0}
 

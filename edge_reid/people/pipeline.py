@@ -121,7 +121,7 @@ class Pipeline:
             embeddings["visible"],
             embeddings["thermal"],
             changed,
-            self._possible(embeddings["visible"], embeddings["thermal"]),
+            self._distances(embeddings["visible"], embeddings["thermal"]),
         )
         events += [_link_event(change, now, "contradicted") for change in changes]
         watch.lap("match")
@@ -137,8 +137,8 @@ class Pipeline:
             for event in self._end(modality, track, time)
         ]
 
-    def _possible(self, visible: Embeddings, thermal: Embeddings) -> NDArray[np.bool_] | None:
-        """Which couples of embedded tracks stand near each other; None where that is not known."""
+    def _distances(self, visible: Embeddings, thermal: Embeddings) -> NDArray[np.float64] | None:
+        """How far apart the embedded tracks of both cameras stand, see `Matcher.step`."""
         if self._ground is None or not visible or not thermal:
             return None
         boxes = {
@@ -149,7 +149,7 @@ class Pipeline:
             np.stack([boxes[modality][number] for number in numbers])
             for modality, numbers in zip(MODALITIES, (visible, thermal), strict=True)
         ]
-        return self._ground.near(places[0], places[1], self._shapes)
+        return self._ground.distances(places[0], places[1], self._shapes)
 
     def _view(self, events: list[Event], milliseconds: dict[str, float]) -> View:
         sightings = {

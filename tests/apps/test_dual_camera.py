@@ -257,7 +257,7 @@ def test_real_visible_and_thermal_pairs_are_a_source_and_people_are_found_in_bot
     assert summary["frames"] == {"visible": 8, "thermal": 8}
 
 
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text().replace("\\\n", "")
 COMMANDS = [line.split("#")[0].strip() for line in README.splitlines()] + [step.command for step in steps(Path("demo"))]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_reid.cameras.geometry import REACH, GroundPlane
+from edge_reid.cameras.geometry import GroundPlane
 from edge_reid.errors import UserError
 from edge_reid.types import Modality
 
@@ -27,38 +27,44 @@ def boxes(*rows: list[float]) -> np.ndarray:  # type: ignore[type-arg]
     return np.array(rows, np.float32)
 
 
-def test_couples_are_near_when_their_feet_meet() -> None:
+def test_distances_are_counted_in_heights_of_the_thermal_box() -> None:
     plane = GroundPlane(HALF, SIZES)
-    visible = boxes(box(100, 300, 160), box(400, 200, 120))
-    # 50 + 20 and 200 + 20; the third stands half a height and a little more away from the first
-    thermal = boxes(box(70, 150, 80), box(220, 100, 60), box(70 + 80 * REACH + 2, 150, 80))
-    assert plane.near(visible, thermal, SIZES).tolist() == [[True, False, False], [False, True, False]]
+    visible = boxes(box(100, 190, 160), box(400, 200, 120))
+    # the feet map to (70, 95) and (220, 100)
+    thermal = boxes(box(70, 95, 80), box(220, 100, 60), box(110, 95, 80), box(70, 75, 40))
+    apart = plane.distances(visible, thermal, SIZES)
+    np.testing.assert_allclose(apart[0], [0.0, np.hypot(150, 5) / 60, 0.5, 0.5])
+    np.testing.assert_allclose(apart[1], [np.hypot(150, 5) / 80, 0.0, np.hypot(110, 5) / 80, np.hypot(150, 25) / 40])
 
 
-def test_a_foot_outside_of_the_frame_excludes_nobody() -> None:
+def test_nothing_is_known_of_a_foot_outside_of_the_frame() -> None:
     plane = GroundPlane(HALF, SIZES)
     visible = boxes(box(100, 479, 300), box(400, 200, 120))
     thermal = boxes(box(300, 120, 60), box(30, 240, 100))
-    assert plane.near(visible, thermal, SIZES).tolist() == [[True, True], [False, True]]
+    unknown = np.isnan(plane.distances(visible, thermal, SIZES))
+    assert unknown.tolist() == [[True, True], [False, True]]
 
 
 def test_streams_of_another_size_than_the_homography_are_scaled() -> None:
     plane = GroundPlane(HALF, SIZES)
     visible, thermal = boxes(box(100, 300, 160)), boxes(box(70, 150, 80), box(115, 150, 80))
-    assert plane.near(visible, thermal, SIZES).tolist() == [[True, False]]
+    expected = plane.distances(visible, thermal, SIZES)
+    assert expected.tolist() == [[0.0, pytest.approx(45 / 80)]]
     large: dict[Modality, tuple[int, int]] = {"visible": (960, 1280), "thermal": (480, 640)}
-    assert plane.near(visible * 2, thermal * 2, large).tolist() == [[True, False]]
-    assert plane.near(visible * 2, thermal, {**SIZES, "visible": (960, 1280)}).tolist() == [[True, False]]
+    np.testing.assert_allclose(plane.distances(visible * 2, thermal * 2, large), expected)
+    np.testing.assert_allclose(plane.distances(visible * 2, thermal, {**SIZES, "visible": (960, 1280)}), expected)
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
-def test_what_lies_behind_the_thermal_camera_is_nowhere(sign: float) -> None:
-    # the third coordinate is 1 - x / 320: right of the middle of the visible view is behind the thermal camera
+def test_what_lies_behind_the_thermal_camera_is_infinitely_far(sign: float) -> None:
+    # the third coordinate is 1 - x / 400: right of that is behind the thermal camera
     behind = sign * np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [-1 / 400, 0.0, 1.0]])
     plane = GroundPlane(behind, {"visible": (480, 640), "thermal": (480, 640)})
     visible = boxes(box(200, 100, 50), box(600, 100, 50))
     mirrored = boxes(box(400, 200, 50), box(600 / -0.5, 100 / -0.5, 50))
-    assert plane.near(visible, mirrored, plane.sizes).tolist() == [[True, False], [False, False]]
+    apart = plane.distances(visible, mirrored, plane.sizes)
+    assert apart[0, 0] == pytest.approx(0.0)
+    assert np.isinf(apart[1]).all()
 
 
 def test_a_written_homography_reads_back(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge_reid.people.matching import VOTES_TO_BIND, VOTES_TO_UNBIND, Change, Matcher
+from edge_reid.people.matching import PLACE, REACH, VOTES_TO_BIND, VOTES_TO_UNBIND, Change, Matcher
 
 DIMENSIONS = 32
 
@@ -62,15 +62,32 @@ def test_couples_that_cannot_be_are_never_linked_however_alike() -> None:
     matcher = Matcher(0.5)
     visible, thermal = {1: person(7, 1), 2: person(8, 1)}, {5: person(7, 2), 6: person(8, 2)}
     for _ in range(5):
-        matcher.step(visible, thermal, {"visible": {1, 2}, "thermal": {5, 6}}, np.array([[False, True], [True, True]]))
+        apart = np.array([[REACH + 0.01, 0.0], [np.nan, np.nan]])
+        matcher.step(visible, thermal, {"visible": {1, 2}, "thermal": {5, 6}}, apart)
     assert couples(matcher) == {(2, 6)}
+
+
+def test_people_at_one_place_need_to_look_less_alike() -> None:
+    visible = {1: np.array([1.0, 0.0], np.float32)}
+    for cosine, apart, linked in (
+        (0.5 - 0.9 * PLACE, REACH, True),
+        (0.5 - 1.1 * PLACE, 0.0, False),
+        (0.5 - 0.9 * PLACE, np.nan, False),
+        (0.51, np.nan, True),
+        (0.99, np.inf, False),
+    ):
+        matcher = Matcher(0.5)
+        thermal = {5: np.array([cosine, np.sqrt(1 - cosine**2)], np.float32)}
+        for _ in range(VOTES_TO_BIND):
+            matcher.step(visible, thermal, {"visible": {1}, "thermal": set()}, np.array([[apart]]))
+        assert couples(matcher) == ({(1, 5)} if linked else set()), (cosine, apart)
 
 
 def test_a_link_whose_ends_part_is_undone() -> None:
     matcher = Matcher(0.5)
     vote(matcher, {1: 7}, {5: 7}, VOTES_TO_BIND)
     for _ in range(VOTES_TO_UNBIND):
-        matcher.step({1: person(7, 1)}, {5: person(7, 2)}, {"visible": {1}, "thermal": set()}, np.array([[False]]))
+        matcher.step({1: person(7, 1)}, {5: person(7, 2)}, {"visible": {1}, "thermal": set()}, np.array([[np.inf]]))
     assert couples(matcher) == set()
 
 
