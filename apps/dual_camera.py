@@ -45,9 +45,9 @@ class Options:
     detector: str = "motion"
     """motion (fixed cameras), hog, or onnx:FILE (YOLOX family)."""
     threshold: float | None = None
-    """Least cosine of a match; the bundle's own when not given."""
+    """Least cosine of a match, 0.25 less where --homography puts both at one place; the bundle's when not given."""
     homography: Path | None = None
-    """Homography of the ground between the views (JSON): who stands elsewhere is then no match."""
+    """Homography of the ground between the views (JSON): who is seen to stand elsewhere is then no match."""
     headless: bool = False
     """No window."""
     offline: bool = False

@@ -51,12 +51,12 @@ def steps(out: Path) -> list[Step]:
     """The commands in order."""
     here = shlex.quote(str(out))
     people, model = f"{here}/people", f"{here}/train/model.safetensors"
-    return [*_model_steps(here, people, model), *_speed_steps(here, people), *_camera_steps(here)]
+    return [*_model_steps(here, people, model), *_speed_steps(here), *_camera_steps(here)]
 
 
 def _model_steps(here: str, people: str, model: str) -> list[Step]:
     """From people to a measured bundle."""
-    tune = "--init reference --epochs 4 --steps 40 --learning-rate 3e-4"
+    tune = "--init reference --epochs 4 --steps 40 --identities 16 --learning-rate 3e-4"
     return [
         Step(
             "people",
@@ -95,19 +95,25 @@ def _model_steps(here: str, people: str, model: str) -> list[Step]:
     ]
 
 
-def _speed_steps(here: str, people: str) -> list[Step]:
+def _speed_steps(here: str) -> list[Step]:
     """The full width, for its speed only."""
     return [
         Step(
+            "few",
+            "Draw a few people to calibrate the full width with",
+            f"edge-reid synth {here}/few --identities 40 --test-identities 10 --seed {SEED}",
+            "few",
+        ),
+        Step(
             "full_size",
             "Make an untrained network of full width, for its speed only",
-            f"edge-reid train {people} --out {here}/full_size --epochs 0 --width 1.0 --size 256 128",
+            f"edge-reid train {here}/few --out {here}/full_size --epochs 0 --width 1.0 --size 256 128",
             "full_size",
         ),
         Step(
             "full_export",
             "Export it, too; it knows nobody, so that the gate means nothing",
-            f"edge-reid export {here}/full_size/model.safetensors --int8 --calibration {people} "
+            f"edge-reid export {here}/full_size/model.safetensors --int8 --calibration {here}/few "
             f"--out {here}/full_bundle --force --json",
             "full_bundle",
         ),
@@ -175,19 +181,23 @@ def run_steps(todo: Sequence[Step], out: Path) -> None:
     """
     (out / "steps").mkdir(parents=True, exist_ok=True)
     model = sha256(reference.checkpoint_path())
-    stale = False
+    records = {step.name: out / "steps" / f"{step.name}.json" for step in todo}
     for number, step in enumerate(todo, start=1):
-        record = out / "steps" / f"{step.name}.json"
-        stale = stale or (record.exists() and not _is_done(record, step, model))
-        if record.exists() and not stale:
+        if records[step.name].exists() and _is_done(records[step.name], step, model):
             print(f"[{number}/{len(todo)}] {step.title}: done before", flush=True)
             continue
         print(f"[{number}/{len(todo)}] {step.title}\n      {step.command}", flush=True)
-        record.unlink(missing_ok=True)
-        if step.makes and (stale or not step.goes_on):
-            _remove(out / step.makes)
+        later = todo[number - 1 :]
+        if any(
+            records[other.name].exists() for other in later
+        ):  # all of it was made of something old: away with it now
+            for other in later:
+                records[other.name].unlink(missing_ok=True)
+                _remove(out, other)
+        elif not step.goes_on:
+            _remove(out, step)
         facts = _run(step) | {"model": model}
-        with atomic_file(record) as temporary:
+        with atomic_file(records[step.name]) as temporary:
             temporary.write_text(json.dumps(facts, indent=1))
         print(f"      {facts['seconds']:.0f} s", flush=True)
 
@@ -258,7 +268,11 @@ def _last_json(text: str) -> Json:
     return None
 
 
-def _remove(path: Path) -> None:
+def _remove(out: Path, step: Step) -> None:
+    """What the step has made, if anything."""
+    if step.makes is None:
+        return
+    path = out / step.makes
     if path.is_dir():
         shutil.rmtree(path)
     else:

@@ -29,9 +29,10 @@ from numpy.typing import NDArray
 from edge_reid_calibration.qdq import Graph, insert, quantized_nodes, quantized_tensors
 from edge_reid_calibration.ranges import Method, observe
 
-KEEP_FLOAT = (r"head[./].*", r".*\.gate[./].*Add.*")
+KEEP_FLOAT = (r"head[./].*", r".*\.gate[./].*Add.*", r"trunk\.5[./].*")
 """Names of nodes that stay float: the embedding head, whose cubes and cube roots span too many orders of magnitude,
-and the two small layers inside a gate, which are all overhead."""
+the two small layers inside a gate, which are all overhead, and the last convolution, whose rounding nothing averages
+out (on the demo's model 3 % of the arithmetic and half of what INT8 costs: 0.82 and 0.44 points of rank-1)."""
 
 
 @dataclass(frozen=True)

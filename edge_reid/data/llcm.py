@@ -60,29 +60,17 @@ class Llcm:
 
     def searches(self) -> list[Search]:
         """Thermal to visible and visible to thermal, ten trials each."""
-        visible, thermal = self.query("visible"), self.query("thermal")
-        drawn = {
-            modality: [one_of_each(samples, trial) for trial in range(TRIALS)]
-            for modality, samples in zip(MODALITIES, (visible, thermal), strict=True)
-        }
-        forth = [Trial(every(thermal), rows) for rows in drawn["visible"]]
-        first = Search(thermal, visible, forth, "llcm", self._describe(thermal, "thermal -> visible", forth[0]))
-        if self.visible_search == "straight":
-            back = [Trial(every(visible), rows) for rows in drawn["thermal"]]
-            return [
-                first,
-                Search(visible, thermal, back, "llcm", self._describe(visible, "visible -> thermal", back[0])),
-            ]
-        swapped = [Trial(rows, every(visible)) for rows in drawn["thermal"]]
-        name = "visible -> thermal as zyk (drawn infrared queries, all visible pictures as gallery)"
-        return [first, Search(thermal, visible, swapped, "llcm", self._describe(thermal, name, swapped[0]))]
-
-    def _describe(self, query: list[Sample], direction: str, trial: Trial) -> str:
-        drawn = "all" if len(trial.queries) == len(query) else "one per identity and camera"
-        return (
-            f"LLCM, {direction}, {len(trial.queries)} queries ({drawn}), gallery of {len(trial.gallery)}, single-shot "
-            f"per camera (random.seed(trial)), {TRIALS} trials, the query's identity is not seen by its own camera"
+        pictures = {modality: self.query(modality) for modality in MODALITIES}
+        visible, thermal = (
+            (every(samples), [one_of_each(samples, trial) for trial in range(TRIALS)]) for samples in pictures.values()
         )
+        forth = [Trial(thermal[0], rows) for rows in visible[1]]
+        first = _search(pictures["thermal"], pictures["visible"], forth, "thermal -> visible")
+        if self.visible_search == "straight":
+            back = [Trial(visible[0], rows) for rows in thermal[1]]
+            return [first, _search(pictures["visible"], pictures["thermal"], back, "visible -> thermal")]
+        swapped = [Trial(rows, visible[0]) for rows in thermal[1]]
+        return [first, _search(pictures["thermal"], pictures["visible"], swapped, "visible -> thermal (zyk)")]
 
     def _train(self, modality: Modality) -> list[Sample]:
         path = self.root / "idx" / f"train_{_SHORT[modality]}.txt"
@@ -93,3 +81,14 @@ class Llcm:
                 raise UserError(f"{path}: {name} is not <identity>/..._c<camera>_...; get the lists again")
             samples.append(Sample(self.root / name, int(person), int(camera[1]), modality))
         return samples
+
+
+def _search(query: list[Sample], pool: list[Sample], trials: list[Trial], direction: str) -> Search:
+    drawn = "one per identity and camera, random.seed(trial)"
+    counts = len(trials[0].queries), len(trials[0].gallery)
+    asked = f"{counts[0]} {query[0].modality} queries" + ("" if counts[0] == len(query) else f" ({drawn})")
+    found = f"gallery of {counts[1]} {pool[0].modality} pictures" + ("" if counts[1] == len(pool) else f" ({drawn})")
+    protocol = (
+        f"LLCM, {direction}, {asked}, {found}, {TRIALS} trials, a query does not see its own identity by its own camera"
+    )
+    return Search(query, pool, trials, "llcm", direction, protocol)

@@ -49,11 +49,12 @@ class RegDb:
         searches = []
         for modality in MODALITIES:
             query, pool = self.query(modality), self.gallery(other_modality(modality))
+            direction = f"{modality} -> {other_modality(modality)}"
             protocol = (
-                f"RegDB, split {self.split} of {len(SPLITS)}, {modality} -> {other_modality(modality)}, {len(query)} "
+                f"RegDB, split {self.split} of {len(SPLITS)}, {direction}, {len(query)} "
                 f"queries, gallery of all {len(pool)}"
             )
-            searches.append(Search(query, pool, [Trial(every(query), every(pool))], "regdb", protocol))
+            searches.append(Search(query, pool, [Trial(every(query), every(pool))], "regdb", direction, protocol))
         return searches
 
     def _list(self, part: str, modality: Modality) -> list[Sample]:

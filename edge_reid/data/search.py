@@ -40,6 +40,8 @@ class Search:
     """`(P,)` of the other modality."""
     trials: Sequence[Trial]
     rule: Rule
+    direction: str
+    """Its name in the table."""
     protocol: str
     """Data set, mode, direction, how the gallery is drawn, shots and trials, in words."""
 
@@ -77,11 +79,12 @@ def single_shot_search(
 ) -> Search:
     """All `query` pictures against one random picture per identity; trial t draws with (seed, t)."""
     galleries = [one_per_identity(pool, (seed, trial)) for trial in range(trials)]
+    direction = f"{query[0].modality} -> {pool[0].modality}"
     protocol = (
-        f"{data}, {query[0].modality} -> {pool[0].modality}, {len(query)} queries, gallery of one random picture per "
+        f"{data}, {direction}, {len(query)} queries, gallery of one random picture per "
         f"identity ({len(galleries[0])} identities, single-shot), {trials} trials (seed {seed}), rule {rule}"
     )
-    return Search(query, pool, [Trial(every(query), gallery) for gallery in galleries], rule, protocol)
+    return Search(query, pool, [Trial(every(query), gallery) for gallery in galleries], rule, direction, protocol)
 
 
 def every(samples: Sequence[Sample]) -> NDArray[np.intp]:

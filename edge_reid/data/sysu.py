@@ -85,7 +85,7 @@ class Sysu:
             f"({how}), {len(query)} queries, gallery of {len(trials[0].gallery)}, {TRIALS} trials, camera 3 does not "
             "see camera 2"
         )
-        return [Search(query, pool, trials, "sysu", protocol)]
+        return [Search(query, pool, trials, "sysu", "thermal -> visible", protocol)]
 
     def _list(self, modality: Modality, cameras: tuple[int, ...], identities: list[int]) -> list[Sample]:
         samples = []
@@ -95,6 +95,10 @@ class Sysu:
                 raise UserError(f"{folder}: no such folder; unpack SYSU-MM01 whole, it has cam1 to cam6")
             for identity in identities:
                 found = pictures(folder / f"{identity:04d}")
+                if strange := [path for path in found if not path.stem.isdecimal()]:
+                    raise UserError(
+                        f"{strange[0]}: not a picture of SYSU-MM01, and it would change the draws; remove it"
+                    )
                 samples += [Sample(path, identity, camera, modality) for path in found]
         if not samples:
             raise UserError(

@@ -33,7 +33,7 @@ def ranking_sheet(
         chosen = np.random.default_rng(seed).permutation(trial.queries)[:queries]
         asked, gallery = [search.query[row] for row in chosen], [search.pool[row] for row in trial.gallery]
         similarity = embed(asked) @ embed(gallery).T
-        rows.append(_caption(" to ".join(search.modalities), top))
+        rows.append(_caption(search.direction, top))
         for who, scores in zip(asked, similarity, strict=True):
             best = np.argsort(-scores, kind="stable")[:top]
             found = [_cell(gallery[i], who.identity, f"{scores[i]:.2f}") for i in best]

@@ -51,6 +51,8 @@ class Evaluation:
 
     query_modality: Modality
     gallery_modality: Modality
+    direction: str
+    """Its name: "thermal -> visible", for example."""
     rank1: float
     rank5: float
     rank10: float
@@ -65,11 +67,6 @@ class Evaluation:
     trials: int
     protocol: str
     """One line that fixes how the numbers were made."""
-
-    @property
-    def direction(self) -> str:
-        """For example "thermal -> visible"."""
-        return f"{self.query_modality} -> {self.gallery_modality}"
 
 
 def evaluate(
@@ -104,6 +101,7 @@ def evaluate(
     return Evaluation(
         query_modality=q.modality,
         gallery_modality=p.modality,
+        direction=search.direction,
         rank1=float(cmc[0]),
         rank5=float(cmc[4]),
         rank10=float(cmc[9]),

@@ -20,6 +20,9 @@ from edge_reid.people.matching import Change, Embeddings, Link, Matcher
 from edge_reid.people.tracking import LOST_SECONDS, Track, Tracker
 from edge_reid.types import MODALITIES, Embed, Json, Modality
 
+FRESH_SECONDS = 0.3
+"""Age of a frame at which its boxes still tell where people are: they walk less than half their height meanwhile."""
+
 
 @dataclass(frozen=True)
 class Sighting:
@@ -82,7 +85,8 @@ class Pipeline:
             embed: crops of one modality to unit vectors.
             size: (H, W) of the crops.
             threshold: least cosine of a match.
-            ground: common to both views; people who stand at different places are then never matched.
+            ground: common to both views. Who is seen at different places is then no match, and who is seen at one place
+                needs less likeness, see `edge_reid.people.matching.PLACE`.
         """
         self._cameras = {
             modality: _Camera(detectors[modality], Appearances(modality, embed[modality], size))
@@ -121,7 +125,7 @@ class Pipeline:
             embeddings["visible"],
             embeddings["thermal"],
             changed,
-            self._distances(embeddings["visible"], embeddings["thermal"]),
+            self._distances(embeddings["visible"], embeddings["thermal"], now),
         )
         events += [_link_event(change, now, "contradicted") for change in changes]
         watch.lap("match")
@@ -137,19 +141,19 @@ class Pipeline:
             for event in self._end(modality, track, time)
         ]
 
-    def _distances(self, visible: Embeddings, thermal: Embeddings) -> NDArray[np.float64] | None:
-        """How far apart the embedded tracks of both cameras stand, see `Matcher.step`."""
+    def _distances(self, visible: Embeddings, thermal: Embeddings, now: float) -> NDArray[np.float64] | None:
+        """How far apart the embedded tracks of both cameras stand, see `Matcher.step`; a guessed place is none."""
         if self._ground is None or not visible or not thermal:
             return None
-        boxes = {
-            modality: {track.number: track.box for track in camera.tracker.tracks}
-            for modality, camera in self._cameras.items()
-        }
-        places = [
-            np.stack([boxes[modality][number] for number in numbers])
-            for modality, numbers in zip(MODALITIES, (visible, thermal), strict=True)
-        ]
-        return self._ground.distances(places[0], places[1], self._shapes)
+        boxes, guessed = [], []
+        for camera, numbers in zip(self._cameras.values(), (visible, thermal), strict=True):
+            tracks = {track.number: track for track in camera.tracker.tracks}
+            boxes.append(np.stack([tracks[number].box for number in numbers]))
+            fresh = now - camera.last <= FRESH_SECONDS
+            guessed.append(np.array([not (fresh and tracks[number].detected) for number in numbers]))
+        distances = self._ground.distances(boxes[0], boxes[1], self._shapes)
+        distances[guessed[0][:, None] | guessed[1][None, :]] = np.nan
+        return distances
 
     def _view(self, events: list[Event], milliseconds: dict[str, float]) -> View:
         sightings = {

@@ -108,6 +108,12 @@ def load_stored(path: Path) -> Stored:
     return Stored(state.network, state.recipe, state.config, state.epoch, state.provenance)
 
 
+def trained_on(provenance: dict[str, Json]) -> list[Json]:
+    """The labels of all data sets that a checkpoint has learnt from, the models it started from included."""
+    before = provenance.get("learnt_before")
+    return [provenance.get("data"), *(before if isinstance(before, list) else [])]
+
+
 def load_model(path: Path) -> LoadedModel:
     """The network of a checkpoint, in eval mode; its train-only parts stay in the file.
 

@@ -21,7 +21,7 @@ from edge_reid.evaluation.baselines import raw_pixels, silhouettes
 from edge_reid.evaluation.plots import ranking_sheet
 from edge_reid.models.two_stream import TwoStream
 from edge_reid.progress import Update
-from edge_reid.training.checkpoint import build_from_config, load_model
+from edge_reid.training.checkpoint import build_from_config, load_model, trained_on
 from edge_reid.training.device import choose_device
 from edge_reid.types import MODALITIES, Embed, Modality, Sample
 
@@ -70,11 +70,12 @@ def evaluate_checkpoint(
         UserError: the checkpoint or the data cannot be used, or the checkpoint was trained on another split of RegDB.
     """
     loaded = load_model(checkpoint)
-    learnt = loaded.provenance.get("data")
-    if isinstance(data, RegDb) and str(learnt).startswith("RegDB split") and learnt != data.label:
+    others = [learnt for learnt in trained_on(loaded.provenance) if learnt != data.label]
+    leaks = [learnt for learnt in others if str(learnt).startswith("RegDB split")]
+    if isinstance(data, RegDb) and leaks:
         raise UserError(
-            f"{checkpoint}: was trained on {learnt}, which holds most test people of {data.label}; "
-            f"choose --split {str(learnt).split()[-1]} or train on this split"
+            f"{checkpoint}: was trained on {leaks[0]}, which holds most test people of {data.label}; "
+            f"choose --split {str(leaks[0]).split()[-1]} or train on this split alone"
         )
     model = loaded.model.to(choose_device(device))
     searches = data.searches()

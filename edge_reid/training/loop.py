@@ -68,12 +68,12 @@ def train(
     state = load_state(last) if last.exists() else None
     if state is not None:
         _check_same(state, recipe, plan, out)
-        if state.epoch == plan.epochs:
-            print(f"{out}: this run is finished ({state.epoch} epochs); its model is {published}")
-            return published if published.exists() else publish(last, published)
     run = start(data, recipe, plan, init, choose_device(device))
     if state is not None:
         run.resume(state)
+        if run.epoch == plan.epochs:
+            print(f"{out}: this run is finished ({run.epoch} epochs); its model is {published}")
+            return published if published.exists() else publish(last, published)
     elif init is not None:
         _announce(init, *partial_load(run.network, init))
     print(

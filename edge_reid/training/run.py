@@ -12,7 +12,7 @@ import torch
 
 import edge_reid
 from edge_reid import recipes
-from edge_reid.data.folder import FolderDataset
+from edge_reid.data.folder import Attributes, FolderDataset
 from edge_reid.data.loader import StepKey, TrainingPictures
 from edge_reid.data.sampler import build_sampler
 from edge_reid.data.sets import ReidData
@@ -20,7 +20,7 @@ from edge_reid.errors import UserError
 from edge_reid.files import sha256
 from edge_reid.models.build import TrainingNetwork, build_training_network
 from edge_reid.recipes.sdm_mgim import SdmMgim
-from edge_reid.training.checkpoint import TrainingState
+from edge_reid.training.checkpoint import TrainingState, load_stored, trained_on
 from edge_reid.types import MODALITIES, Json, Sample
 
 
@@ -123,12 +123,12 @@ class Run:
             UserError: the run was begun with other pictures or from another model.
         """
         begun, now = state.provenance, self.provenance
-        if begun["pictures_sha256"] != now["pictures_sha256"]:
+        if begun.get("pictures_sha256") != now["pictures_sha256"]:
             raise UserError(
                 f"the run was begun with other training pictures ({begun['pictures']} of {begun['data']}) than "
                 f"those of {now['data']} ({now['pictures']}); choose another --out"
             )
-        if begun["init_sha256"] != now["init_sha256"]:
+        if begun.get("init_sha256") != now["init_sha256"]:
             raise UserError(
                 f"the run was begun from {begun['init'] or 'random weights'}, not from "
                 f"{now['init'] or 'random weights'}; choose another --out or the same --init"
@@ -169,9 +169,10 @@ def start(data: ReidData, recipe: SdmMgim, plan: Plan, init: Path | None, device
         "data": data.label,
         "identities": len(pictures.labels),
         "pictures": len(samples),
-        "pictures_sha256": _fingerprint(samples, data.root),
+        "pictures_sha256": _fingerprint(samples, data.root, attributes, parts_of is not None),
         "init": init.name if init else None,
         "init_sha256": sha256(init) if init else None,
+        "learnt_before": trained_on(load_stored(init).provenance) if init else [],
         "edge_reid": edge_reid.__version__,
         "torch": str(torch.__version__),  # a TorchVersion is no plain string: safe loading refuses it
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
@@ -191,9 +192,10 @@ def _split(samples: list[Sample], held_out: int) -> tuple[list[Sample], list[Sam
     return [s for s in samples if s.identity not in away], [s for s in samples if s.identity in away]
 
 
-def _fingerprint(samples: list[Sample], root: Path) -> str:
-    """Of the names and sizes of the pictures: other people, or the same ones drawn anew, have another."""
+def _fingerprint(samples: list[Sample], root: Path, attributes: Attributes | None, has_parts: bool) -> str:
+    """Of the pictures' names and sizes and of what else is learnt: other people, or new drawings, have another."""
     lines = [f"{sample.path.relative_to(root).as_posix()} {sample.path.stat().st_size}" for sample in samples]
+    lines.append(f"{attributes} {has_parts}")
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from edge_reid.bundle import Bundle, MatchRates, Precision, Result
 from edge_reid.data.folder import FolderDataset
 from edge_reid.engines import load_engine
+from edge_reid.errors import UserError
 from edge_reid.evaluation import Embedded, both_directions, extract
 from edge_reid.types import MODALITIES, Modality
 
@@ -48,13 +49,18 @@ def shortfalls(before: Sequence[Result], after: Sequence[Result], points: float)
 def match_threshold(embedded: dict[Modality, Embedded], precision: Precision) -> tuple[float, MatchRates]:
     """The cosine of the equal error rate: as many couples of two people pass as couples of one person fail.
 
-    One picture each. The app asks for more than this cosine (the best of several couples, several times), so it errs
-    less often than these rates say; a stricter threshold would mostly cost it people.
+    One picture each. The app chooses the best of several couples several times before it believes one, so that a
+    stricter threshold would mostly cost it people.
+
+    Raises:
+        UserError: there are not two people to tell apart.
     """
     visible, thermal = embedded["visible"], embedded["thermal"]
     scores = visible.embeddings @ thermal.embeddings.T
     same = visible.identities()[:, None] == thermal.identities()[None, :]
     genuine, impostors = np.sort(scores[same]), np.sort(scores[~same])
+    if not len(genuine) or not len(impostors):
+        raise UserError("--calibration: the match threshold needs two test people or more, seen by both modalities")
     failing = np.arange(len(genuine)) / len(genuine)
     passing = 1 - np.searchsorted(impostors, genuine) / len(impostors)
     equal = int(np.abs(failing - passing).argmin())

@@ -165,6 +165,10 @@ def test_sysu_says_what_is_missing(sysu: Path) -> None:
     with pytest.raises(UserError, match="holds no variable rand_perm_cam"):
         Sysu(sysu, sampling="official").searches()
     permutations(sysu)
+    put(sysu / "cam4" / "0007" / "0001 (1).jpg")
+    with pytest.raises(UserError, match=r"0001 \(1\).jpg: not a picture of SYSU-MM01, and it would change the draws"):
+        Sysu(sysu).searches()
+    (sysu / "cam4" / "0007" / "0001 (1).jpg").unlink()
     (sysu / "cam4" / "0007" / "0001.jpg").unlink()
     with pytest.raises(UserError, match="does not fit camera 4, identity 7"):
         Sysu(sysu, shots=10, sampling="official").searches()
@@ -281,7 +285,9 @@ def test_llcm_searches_with_all_pictures_in_one_of_each_person_and_camera(llcm: 
 def test_llcm_zyk_swaps_the_roles_and_says_so(llcm: Path) -> None:
     _, straight = Llcm(llcm).searches()
     _, swapped = Llcm(llcm, visible_search="zyk").searches()
+    assert (straight.direction, swapped.direction) == ("visible -> thermal", "visible -> thermal (zyk)")
     assert "zyk" in swapped.protocol and "zyk" not in straight.protocol
+    assert "24 thermal queries (one per identity and camera, random.seed(trial)), gallery of 5" in swapped.protocol
     assert swapped.modalities == ("thermal", "visible")
     for one, other in zip(straight.trials, swapped.trials, strict=True):
         assert [straight.pool[row].path for row in one.gallery] == [swapped.query[row].path for row in other.queries]

@@ -55,6 +55,20 @@ def test_a_changed_command_is_run_again_and_all_that_follow_it(tmp_path: Path) -
     assert not (tmp_path / "left").exists()
 
 
+def test_what_follows_a_step_that_was_run_again_is_old_even_after_an_interruption(tmp_path: Path) -> None:
+    def steps_with(breaks: str) -> list[Step]:
+        write = "import pathlib; pathlib.Path('{0}/{1}').open('a').write('x')"
+        todo = [Step(name, name, f'python -c "{write.format(tmp_path, name)}"', None) for name in "abc"]
+        return [todo[0], Step("b", "b", todo[1].command.replace("import", f"{breaks}import")), todo[2]]
+
+    run_steps(steps_with(""), tmp_path)
+    (tmp_path / "steps" / "a.json").unlink()
+    with pytest.raises(CheckFailed):
+        run_steps(steps_with("broken; "), tmp_path)
+    run_steps(steps_with(""), tmp_path)
+    assert [(tmp_path / name).read_text() for name in "abc"] == ["xx", "xx", "xx"]
+
+
 def test_ctrl_c_lets_the_running_step_finish_its_work(tmp_path: Path) -> None:
     step = (
         "import pathlib, signal, sys, time\n"

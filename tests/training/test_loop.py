@@ -111,6 +111,8 @@ def test_a_finished_run_says_so_and_does_nothing(
 def test_a_folder_with_another_run_is_not_touched(people: Path, finished: Path) -> None:
     with pytest.raises(UserError, match=r"other numbers \(margin 0\.3 -> 0\.5\)"):
         train(data=FolderDataset(people), out=finished, recipe=replace(RECIPE, margin=0.5), plan=PLAN)
+    with pytest.raises(UserError, match=r"begun from random weights, not from model.safetensors"):
+        train(data=FolderDataset(people), out=finished, recipe=RECIPE, plan=PLAN, init=finished / "model.safetensors")
     with pytest.raises(UserError, match=r"other numbers \(epochs 4 -> 5\)"):
         train(data=FolderDataset(people), out=finished, recipe=RECIPE, plan=replace(PLAN, epochs=5))
 
@@ -244,8 +246,8 @@ def test_a_model_of_one_split_of_regdb_is_not_measured_on_another(tmp_path: Path
     root = tmp_path / "regdb"
     (root / "idx").mkdir(parents=True)
     for folder in ("Visible", "Thermal"):
-        for split, part in ((1, "train"), (1, "test"), (2, "test")):
-            people = range(4) if (split, part) != (1, "test") else range(4, 8)
+        for split, part in ((1, "train"), (1, "test"), (2, "train"), (2, "test")):
+            people = range(4) if (split == 1) == (part == "train") else range(4, 8)
             lines = []
             for person in people:
                 for number in range(2):
@@ -261,3 +263,8 @@ def test_a_model_of_one_split_of_regdb_is_not_measured_on_another(tmp_path: Path
     assert "RegDB, split 1 of 10" in forth.protocol
     with pytest.raises(UserError, match=r"was trained on RegDB split 1, .*choose --split 1 or train on this split"):
         evaluate_checkpoint(model, RegDb(root, split=2), device="cpu")
+    further = train(
+        data=RegDb(root, split=2), out=tmp_path / "more", recipe=RECIPE, plan=plan, init=model, device="cpu", workers=0
+    )
+    with pytest.raises(UserError, match="was trained on RegDB split 1"):
+        evaluate_checkpoint(further, RegDb(root, split=2), device="cpu")
