@@ -14,6 +14,7 @@ from edge_reid_calibration.qdq import (
     quantized_tensors,
     weight_scales,
 )
+from edge_reid_calibration.quantize import kept_float
 from edge_reid_calibration.ranges import central_range, observe
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
@@ -127,3 +128,15 @@ def test_weights_are_stored_as_integers_and_the_float_ones_are_gone() -> None:
     assert stored["a_weights"] == TensorProto.INT8
     assert stored["a_bias"] == TensorProto.INT32
     assert model.graph.node[1].input[1] == "w1", "the model that was given must not change"
+
+
+@pytest.mark.parametrize(("channels", "kept"), [(128, {"trunk.5.0/Conv_9"}), (256, set())])
+def test_a_narrow_last_convolution_stays_float(channels: int, kept: set[str]) -> None:
+    weights = {"w1": np.zeros((8, 3, 1, 1), np.float32), "w2": np.zeros((channels, 8, 1, 1), np.float32)}
+    nodes = [
+        helper.make_node("Conv", ["x", "w1"], ["y"], name="trunk.4.1/Conv_8"),
+        helper.make_node("Conv", ["y", "w2"], ["z"], name="trunk.5.0/Conv_9"),
+    ]
+    x, z = (helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in "xz")
+    initializers = [numpy_helper.from_array(value, name) for name, value in weights.items()]
+    assert kept_float(helper.make_model(helper.make_graph(nodes, "g", [x], [z], initializers))) == kept
