@@ -77,7 +77,7 @@ def kept_float(model: onnx.ModelProto) -> set[str]:
     pattern = re.compile("|".join(KEEP_FLOAT))
     kept = {node.name for node in model.graph.node if pattern.fullmatch(node.name)}
     pooled = {node.input[0] for node in model.graph.node if node.op_type == "MaxPool"}
-    widths = {tensor.name: tensor.dims[0] for tensor in model.graph.initializer}
+    widths = {tensor.name: tensor.dims[0] for tensor in model.graph.initializer if tensor.dims}
     last = [node for node in model.graph.node if node.op_type == "Conv" and re.fullmatch(r"trunk\.5[./].*", node.name)]
     kept |= {node.name for node in last if widths.get(node.input[1], NARROW) < NARROW}
     # `edge_reid_export.fold` puts the pooling right after the stem where the stem is to stay float.

@@ -132,11 +132,15 @@ def test_weights_are_stored_as_integers_and_the_float_ones_are_gone() -> None:
 
 @pytest.mark.parametrize(("channels", "kept"), [(128, {"trunk.5.0/Conv_9"}), (256, set())])
 def test_a_narrow_last_convolution_stays_float(channels: int, kept: set[str]) -> None:
-    weights = {"w1": np.zeros((8, 3, 1, 1), np.float32), "w2": np.zeros((channels, 8, 1, 1), np.float32)}
+    weights = {
+        "s": np.float32(2),
+        "w1": np.zeros((8, 3, 1, 1), np.float32),
+        "w2": np.zeros((channels, 8, 1, 1), np.float32),
+    }
     nodes = [
         helper.make_node("Conv", ["x", "w1"], ["y"], name="trunk.4.1/Conv_8"),
         helper.make_node("Conv", ["y", "w2"], ["z"], name="trunk.5.0/Conv_9"),
     ]
     x, z = (helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in "xz")
-    initializers = [numpy_helper.from_array(value, name) for name, value in weights.items()]
+    initializers = [numpy_helper.from_array(np.asarray(value), name) for name, value in weights.items()]
     assert kept_float(helper.make_model(helper.make_graph(nodes, "g", [x], [z], initializers))) == kept

@@ -12,7 +12,7 @@ def test_every_check_that_is_not_ok_has_a_remedy() -> None:
     checks = doctor()
     names = [check.name for check in checks]
     assert len(names) == len(set(names))
-    assert {"python", "opencv", "onnxruntime", "torch", "tensorrt", "openvino", "processor", "disk"} <= set(names)
+    assert {"python", "opencv", "onnxruntime", "torch", "processor", "disk"} <= set(names)
     for check in checks:
         assert check.detail
         assert bool(check.remedy) == (check.state != "ok"), check

@@ -238,7 +238,7 @@ def test_a_checkpoint_is_ranked_in_both_directions_by_one_call(people: Path, fin
     assert (first.direction, second.direction) == ("thermal -> visible", "visible -> thermal")
     assert first.identities == second.identities == 3
     assert first.queries == 9
-    assert "people, thermal -> visible, 9 queries" in first.protocol
+    assert "people (synthetic), thermal -> visible, 9 queries" in first.protocol
     assert (tmp_path / "sheet.png").exists()
 
 
