@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import shutil
 import subprocess
 import sys
@@ -12,9 +11,9 @@ from typing import Any
 
 import pytest
 import tyro
+from documented import calls_of
 
 from edge_reid.cli import Command, main
-from edge_reid.demo import steps
 
 
 def edge_reid(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -172,10 +171,6 @@ def test_people_that_only_one_modality_shows_are_told(tmp_path: Path, tiny_data:
     assert asked.stderr.strip().endswith("the test pictures of both modalities must show the same people")
 
 
-README = (Path(__file__).parents[1] / "README.md").read_text().replace("\\\n", "")
-COMMANDS = [line.split("#")[0].strip() for line in README.splitlines()] + [step.command for step in steps(Path("demo"))]
-
-
-@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("edge-reid ")])
-def test_every_command_of_the_readme_and_of_the_demo_is_understood(line: str) -> None:
-    assert tyro.cli(Command, args=shlex.split(line)[1:])  # type: ignore[call-overload]
+@pytest.mark.parametrize("words", calls_of("edge-reid"), ids=" ".join)
+def test_every_command_of_the_readme_and_of_the_demo_is_understood(words: list[str]) -> None:
+    assert tyro.cli(Command, args=words)  # type: ignore[call-overload]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_reid.data.search import Rule, Search, single_shot_search
+from edge_reid.data.search import TRIALS, Search, single_shot_search
 from edge_reid.evaluation.metrics import rank_embeddings
 from edge_reid.types import MODALITIES, Modality, Sample
 
@@ -90,10 +90,11 @@ def evaluate(
     q, p = Embedded(search.query, query), Embedded(search.pool, pool)
     if q.modality == p.modality:
         raise ValueError(f"query and gallery are both {q.modality}; a person is searched in the other modality")
+    query_ids, query_cameras, pool_ids, pool_cameras = q.identities(), q.cameras(), p.identities(), p.cameras()
     rankings = [
         rank_embeddings(
-            query[trial.queries], pool[trial.gallery], q.identities()[trial.queries], p.identities()[trial.gallery],
-            q.cameras()[trial.queries], p.cameras()[trial.gallery], rule=search.rule,
+            query[trial.queries], pool[trial.gallery], query_ids[trial.queries], pool_ids[trial.gallery],
+            query_cameras[trial.queries], pool_cameras[trial.gallery], rule=search.rule,
         )
         for trial in search.trials
     ]  # fmt: skip
@@ -108,7 +109,7 @@ def evaluate(
         mean_ap=float(np.mean([ranking.mean_ap for ranking in rankings])),
         mean_inp=float(np.mean([ranking.mean_inp for ranking in rankings])),
         cmc=tuple(map(float, cmc)),
-        identities=len(np.unique(p.identities()[search.trials[0].gallery])),
+        identities=len(np.unique(pool_ids[search.trials[0].gallery])),
         queries=rankings[0].valid_queries,
         trials=len(rankings),
         protocol=f"{search.protocol}, cosine, feature {feature}, no flip, no re-ranking",
@@ -130,44 +131,24 @@ def answer(searches: Sequence[Search], embed: EmbedSamples, *, feature: str = "B
     return [evaluate(search, of(search.query), of(search.pool), feature=feature) for search in searches]
 
 
-def single_shot(
-    query: Embedded,
-    gallery: Embedded,
-    *,
-    rule: Rule = "regdb",
-    trials: int = 10,
-    seed: int = 0,
-    data: str = "data folder",
-    feature: str = "BN-neck, unit norm",
-) -> Evaluation:
+def single_shot(query: Embedded, gallery: Embedded, *, trials: int = TRIALS, data: str = "data folder") -> Evaluation:
     """Per trial, draw one gallery picture per identity, rank all queries by cosine, and average the trials.
 
     Args:
         query: all queries.
         gallery: the pictures to draw from, of the other modality.
-        rule: see `rank`.
         trials: draws of the gallery.
-        seed: trial t draws with (seed, t), from the identities in ascending order.
         data: the data set's name, for the protocol line.
-        feature: what the embeddings are, for the protocol line.
 
     Raises:
         ValueError: both sides are of one modality, or no query has its identity in the gallery.
     """
-    search = single_shot_search(query.samples, gallery.samples, rule=rule, trials=trials, seed=seed, data=data)
-    return evaluate(search, query.embeddings, gallery.embeddings, feature=feature)
+    search = single_shot_search(query.samples, gallery.samples, rule="regdb", trials=trials, data=data)
+    return evaluate(search, query.embeddings, gallery.embeddings)
 
 
 def both_directions(
-    visible: Embedded,
-    thermal: Embedded,
-    *,
-    rule: Rule = "regdb",
-    trials: int = 10,
-    seed: int = 0,
-    data: str = "data folder",
-    feature: str = "BN-neck, unit norm",
+    visible: Embedded, thermal: Embedded, *, data: str = "data folder"
 ) -> tuple[Evaluation, Evaluation]:
     """(thermal -> visible, visible -> thermal), each as `single_shot`."""
-    first = single_shot(thermal, visible, rule=rule, trials=trials, seed=seed, data=data, feature=feature)
-    return first, single_shot(visible, thermal, rule=rule, trials=trials, seed=seed, data=data, feature=feature)
+    return single_shot(thermal, visible, data=data), single_shot(visible, thermal, data=data)

@@ -3,7 +3,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -16,9 +15,9 @@ import cv2
 import numpy as np
 import pytest
 import tyro
+from documented import calls_of
 
 from edge_reid.cameras.geometry import GroundPlane
-from edge_reid.demo import steps
 from edge_reid.types import MODALITIES
 
 ROOT = Path(__file__).parents[2]
@@ -257,12 +256,8 @@ def test_real_visible_and_thermal_pairs_are_a_source_and_people_are_found_in_bot
     assert summary["frames"] == {"visible": 8, "thermal": 8}
 
 
-README = (ROOT / "README.md").read_text().replace("\\\n", "")
-COMMANDS = [line.split("#")[0].strip() for line in README.splitlines()] + [step.command for step in steps(Path("demo"))]
-
-
-@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("python ")])
-def test_every_call_of_the_app_in_the_readme_and_the_demo_is_understood(line: str) -> None:
-    _, script, *words = shlex.split(line)
+@pytest.mark.parametrize("words", calls_of("python"), ids=" ".join)
+def test_every_call_of_the_app_in_the_readme_and_the_demo_is_understood(words: list[str]) -> None:
+    script, *options = words
     assert Path(script).name == "dual_camera.py"
-    assert tyro.cli(dual_camera.Options, args=words).visible.endswith("visible.avi")
+    assert tyro.cli(dual_camera.Options, args=options).visible.endswith("visible.avi")
