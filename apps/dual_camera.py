@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import tyro
 
@@ -42,6 +42,8 @@ class Options:
     """Source of the thermal view; 16-bit pictures are welcome."""
     bundle: Path | None = None
     """Bundle with the networks; the one that the project carries when not given."""
+    engine: Literal["onnxruntime", "openvino", "torch"] = "onnxruntime"
+    """What runs the networks; `edge-reid benchmark` shows which is fastest here."""
     detector: str = "motion"
     """motion (fixed cameras), hog, or onnx:FILE (YOLOX family)."""
     threshold: float | None = None
@@ -96,7 +98,7 @@ def run(options: Options) -> dict[str, Json]:
     threshold = options.threshold if options.threshold is not None else bundle.manifest.match_threshold
     if threshold is None:
         raise UserError(f"{options.bundle or bundle_path()}: states no match threshold; give --threshold")
-    engines = {modality: load_engine(bundle, modality) for modality in MODALITIES}
+    engines = {modality: load_engine(bundle, modality, options.engine) for modality in MODALITIES}
     embed = {modality: engine.embed for modality, engine in engines.items()}
     try:
         return work(options, embed, bundle.manifest.input_size, threshold)

@@ -7,6 +7,7 @@ machine does meets all of them alike. Shapes: N crops, H x W the bundle's input 
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 import time
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from edge_reid.bundle import Bundle, BundleFile, Precision
 from edge_reid.data.folder import FolderDataset
 from edge_reid.doctor import installed_version, processor
-from edge_reid.engines import Engine, load_engine
+from edge_reid.engines import BACKENDS, Engine, load_engine
 from edge_reid.engines.base import thread_count
 from edge_reid.errors import UserError
 from edge_reid.evaluation import Embedded, both_directions, extract
@@ -142,7 +143,7 @@ def benchmark(
     if not batches or min(batches) < 1:
         raise UserError(f"--batches {' '.join(map(str, batches))}: give one or more numbers, each 1 or more")
     dataset = FolderDataset(data) if data else None
-    for file, modality in _served(opened):
+    for _, file, modality in _served(opened):
         opened.file(modality, file.backend, file.precision)  # a damaged bundle is no row but an error
     engines, bases = _open_all(opened)
     embedded = _embeddings(engines, opened, dataset)
@@ -168,11 +169,11 @@ def _open_all(bundle: Bundle) -> tuple[dict[_Key, Engine], dict[_Key, Row]]:
     """The engines that open, and a row for each file and modality; what does not open has its reason there."""
     engines: dict[_Key, Engine] = {}
     rows: dict[_Key, Row] = {}
-    for file, modality in _served(bundle):
-        key = (file.backend, file.precision, modality)
-        row = Row(engine=file.backend, precision=file.precision, modality=modality, batch=0, file_bytes=file.bytes)
+    for backend, file, modality in _served(bundle):
+        key = (backend, file.precision, modality)
+        row = Row(engine=backend, precision=file.precision, modality=modality, batch=0, file_bytes=file.bytes)
         try:
-            engine = load_engine(bundle, modality, file.backend, file.precision)
+            engine = load_engine(bundle, modality, backend, file.precision)
         except UserError as error:
             rows[key] = replace(row, error=str(error))
             continue
@@ -181,10 +182,22 @@ def _open_all(bundle: Bundle) -> tuple[dict[_Key, Engine], dict[_Key, Row]]:
     return engines, rows
 
 
-def _served(bundle: Bundle) -> list[tuple[BundleFile, Modality]]:
-    """Files and the modalities they compute, eager PyTorch first."""
+def _served(bundle: Bundle) -> list[tuple[str, BundleFile, Modality]]:
+    """Backends, the files that they open and the modalities that these compute, eager PyTorch first."""
     files = sorted(bundle.manifest.files, key=lambda file: (file.backend != "torch", file.precision))
-    return [(file, modality) for modality in MODALITIES for file in files if file.serves(modality)]
+    return [
+        (backend, file, modality)
+        for modality in MODALITIES
+        for file in files
+        if file.serves(modality)
+        for backend in (file.backend, *_others(file.backend))
+    ]
+
+
+def _others(backend: str) -> list[str]:
+    """The installed backends that open another one's files."""
+    others = [name for name, other in BACKENDS.items() if other.reads == backend and name != backend]
+    return [name for name in others if importlib.util.find_spec(name) is not None]
 
 
 def _timed(engines: dict[_Key, Engine], size: tuple[int, int], batch: int, seconds: float) -> dict[_Key, Stopwatch]:
@@ -249,7 +262,7 @@ def machine() -> dict[str, Json]:
     name, flags = processor()
     libraries: dict[str, Json] = {
         package: installed_version(package)
-        for package in ("numpy", "onnxruntime", "torch")
+        for package in ("numpy", "onnxruntime", "openvino", "torch")
         if installed_version(package)
     }
     return {

@@ -49,6 +49,7 @@ def doctor() -> list[Check]:
     """All checks, in the order in which a user meets their subjects."""
     checks: list[Callable[[], Check]] = [
         _python, _processor, _numpy, _opencv, _opencv_video, _onnxruntime,
+        lambda: _optional("openvino", "a faster engine on Intel and AMD processors", "openvino"),
         lambda: _optional("torch", "PyTorch trains and exports; the apps do not need it", "train"),
         lambda: _optional("onnx", "writes and quantises graphs", "export"),
         _display, _disk, _reference,

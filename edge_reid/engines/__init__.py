@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
+from typing import NamedTuple
 
 from edge_reid.bundle import Bundle, Precision
 from edge_reid.engines.base import Engine, EngineFacts
 from edge_reid.errors import UserError
 from edge_reid.types import Modality
 
-__all__ = ["BACKENDS", "Engine", "EngineFacts", "load_engine"]
+__all__ = ["BACKENDS", "Backend", "Engine", "EngineFacts", "load_engine"]
+
+
+class Backend(NamedTuple):
+    """A runtime."""
+
+    module: str
+    """Of this package, where it lives."""
+    installation: str
+    """How its library is installed."""
+    reads: str
+    """The backend that a bundle's manifest gives for the files that it opens."""
+
 
 BACKENDS = {
-    "onnxruntime": ("edge_reid.engines.onnxruntime_engine", "pip install onnxruntime"),
-    "torch": ("edge_reid.engines.torch_engine", "pip install 'edge-reid[train]'"),
+    "onnxruntime": Backend("onnxruntime_engine", "pip install onnxruntime", "onnxruntime"),
+    "openvino": Backend("openvino_engine", "pip install 'edge-reid[openvino]'", "onnxruntime"),
+    "torch": Backend("torch_engine", "pip install 'edge-reid[train]'", "torch"),
 }
-"""Where each backend lives, and how its library is installed."""
 
 
 def load_engine(
@@ -46,13 +59,13 @@ def load_engine(
     if device not in (None, "cpu", "cuda"):
         raise UserError(f"device {device!r} does not exist; choose cpu or cuda")
     if precision is None:
-        built = {entry.precision for entry in opened.entries(modality, chosen)}
+        built = {entry.precision for entry in opened.entries(modality, BACKENDS[chosen].reads)}
         precision = "int8" if "int8" in built else "fp32"
-    file = opened.file(modality, chosen, precision)
-    module, remedy = BACKENDS[chosen]
+    file = opened.file(modality, BACKENDS[chosen].reads, precision)
     try:
-        implementation = importlib.import_module(module)
+        implementation = importlib.import_module(f"{__name__}.{BACKENDS[chosen].module}")
     except ModuleNotFoundError as error:
+        remedy = BACKENDS[chosen].installation
         raise UserError(f"backend {chosen}: {error.name} is not installed; {remedy}") from error
     engine: Engine = implementation.open_engine(opened.manifest, file, modality, precision, device or "cpu")
     return engine

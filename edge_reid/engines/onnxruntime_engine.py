@@ -55,6 +55,9 @@ def _session(file: Path, device: str, threads: int) -> onnxruntime.InferenceSess
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    # Work in shrinking blocks rather than in equal halves: a thread that was interrupted holds nobody up. INT8 OSNet
+    # x1.0 on 2 cores: median 5.70 instead of 5.95 ms, 90th percentile 6.3 instead of 6.7 ms.
+    options.add_session_config_entry("session.dynamic_block_base", "4")
     if device != "cpu":
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     try:

@@ -58,10 +58,11 @@ class FoldedGate(nn.Module):
     def __init__(self, gate: ChannelGate) -> None:
         super().__init__()
         self.channels = gate.fc1.in_channels
-        self.hidden, self.weights = _linear(gate.fc1), _linear(gate.fc2)
+        self.hidden, self.weights = linear(gate.fc1), linear(gate.fc2)
 
     def forward(self, streams: Tensor) -> Tensor:
-        means = F.adaptive_avg_pool2d(streams, 1).reshape(-1, STREAMS, self.channels)
+        # Two dimensions, so that each layer is one Gemm, bias and all.
+        means = F.adaptive_avg_pool2d(streams, 1).reshape(-1, self.channels)
         weights = torch.sigmoid(self.weights(F.relu(self.hidden(means))))
         return weights.reshape(-1, STREAMS * self.channels, 1, 1)
 
@@ -136,12 +137,6 @@ def _chain(stream: nn.Module) -> list[Light]:
     return chain
 
 
-def _linear(layer: nn.Conv2d) -> nn.Linear:
-    linear = nn.Linear(layer.in_channels, layer.out_channels)
-    linear.load_state_dict({"weight": layer.weight.detach().flatten(1), "bias": _bias(layer)})
-    return linear
-
-
 def convolution(
     weights: Tensor, bias: Tensor | None = None, *, groups: int = 1, stride: int = 1, padding: int = 0
 ) -> nn.Conv2d:
@@ -150,6 +145,13 @@ def convolution(
     layer = nn.Conv2d(inputs * groups, outputs, kernel, stride, padding, groups=groups, bias=bias is not None)
     layer.load_state_dict({"weight": weights} if bias is None else {"weight": weights, "bias": bias})
     return layer
+
+
+def linear(layer: nn.Conv2d) -> nn.Linear:
+    """What a 1x1 convolution does to each pixel: `(B, inputs) -> (B, outputs)`."""
+    made = nn.Linear(layer.in_channels, layer.out_channels)
+    made.load_state_dict({"weight": layer.weight.detach().flatten(1), "bias": _bias(layer)})
+    return made
 
 
 def mean_convolution(channels: int) -> nn.Conv2d:

@@ -47,10 +47,10 @@ def test_percentiles_do_not_depend_on_the_order_of_the_samples() -> None:
 
 def test_there_is_a_row_for_every_engine_precision_modality_and_batch(tiny_bundle: Path, tiny_data: Path) -> None:
     rows = benchmark(tiny_bundle, data=tiny_data, batches=(1, 2), seconds=0.02)
-    kinds = [("torch", "fp32"), ("onnxruntime", "fp32"), ("onnxruntime", "int8")]
+    kinds = [("torch", "fp32"), *((name, kind) for name in ("onnxruntime", "openvino") for kind in ("fp32", "int8"))]
     expected = {(*kind, modality, batch) for kind in kinds for modality in ("visible", "thermal") for batch in (1, 2)}
     assert {(row.engine, row.precision, row.modality, row.batch) for row in rows} == expected
-    assert len(rows) == 12
+    assert len(rows) == 20
     for row in rows:
         assert row.error is None
         assert 0 < (row.p50_ms or 0) <= (row.p90_ms or 0) <= (row.p99_ms or 0)

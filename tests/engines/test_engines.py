@@ -93,10 +93,22 @@ def test_threads_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("modality", MODALITIES)
 @pytest.mark.parametrize("batch", [1, 3, 8])
-def test_onnxruntime_fp32_equals_pytorch(tiny_bundle: Path, modality: Modality, batch: int) -> None:
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_fp32_equals_pytorch(tiny_bundle: Path, modality: Modality, batch: int, backend: str) -> None:
     crops = tiny_crops(modality, batch)
     expected = load_engine(tiny_bundle, modality, "torch").embed(crops)
-    np.testing.assert_allclose(load_engine(tiny_bundle, modality, precision="fp32").embed(crops), expected, atol=2e-6)
+    np.testing.assert_allclose(load_engine(tiny_bundle, modality, backend, "fp32").embed(crops), expected, atol=2e-6)
+
+
+def test_openvino_refuses_another_device_and_a_file_that_is_no_graph(tiny_bundle: Path, tmp_path: Path) -> None:
+    from edge_reid.engines.openvino_engine import open_engine
+
+    with pytest.raises(UserError, match="device cuda: OpenVINO has no such device; use cpu"):
+        load_engine(tiny_bundle, "visible", "openvino", device="cuda")
+    broken = tmp_path / "visible.fp32.onnx"
+    broken.write_bytes(b"no graph")
+    with pytest.raises(UserError, match=r"visible\.fp32\.onnx: OpenVINO .* cannot open it"):
+        open_engine(Bundle.open(tiny_bundle).manifest, broken, "visible", "fp32", "cpu")
 
 
 @pytest.mark.parametrize("modality", MODALITIES)
@@ -114,13 +126,14 @@ def test_embeddings_have_unit_norm_and_do_not_depend_on_their_batch(
 
 
 @pytest.mark.parametrize("modality", MODALITIES)
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
 def test_int8_stays_close_to_fp32_on_people_that_did_not_calibrate_it(
-    tiny_bundle: Path, tiny_data: Path, modality: Modality
+    tiny_bundle: Path, tiny_data: Path, modality: Modality, backend: str
 ) -> None:
     samples = FolderDataset(tiny_data).query(modality)
     precisions: tuple[Precision, ...] = ("int8", "fp32")
     small, large = (
-        extract(samples, load_engine(tiny_bundle, modality, precision=precision).embed, (64, 32))
+        extract(samples, load_engine(tiny_bundle, modality, backend, precision).embed, (64, 32))
         for precision in precisions
     )
     assert (small * large).sum(axis=1).mean() > 0.95
@@ -136,7 +149,7 @@ def test_the_default_is_int8_in_onnxruntime_on_the_processor(tiny_bundle: Path) 
 @pytest.mark.parametrize(
     ("wish", "message"),
     [
-        ({"backend": "abacus"}, "backend 'abacus' does not exist; choose one of: onnxruntime, torch"),
+        ({"backend": "abacus"}, "backend 'abacus' does not exist; choose one of: onnxruntime, openvino, torch"),
         ({"device": "npu"}, "device 'npu' does not exist"),
         ({"precision": "fp16"}, "holds no onnxruntime fp16 file for visible"),
         ({"backend": "torch", "precision": "int8"}, "holds no torch int8 file for visible"),
@@ -166,7 +179,7 @@ def test_a_backend_that_is_not_installed_says_how_to_install_it(
         load_engine(tiny_bundle, "visible")
 
 
-@pytest.mark.parametrize("backend", ["onnxruntime", "torch"])
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino", "torch"])
 def test_a_manifest_of_another_network_is_refused(tiny_bundle: Path, tmp_path: Path, backend: str) -> None:
     bundle = tmp_path / "bundle"
     shutil.copytree(tiny_bundle, bundle)

@@ -22,7 +22,7 @@ from edge_reid.types import MODALITIES, Modality, Sample
 
 PLAIN = {"Add", "AveragePool", "Cast", "Clip", "Concat", "Conv", "Div", "GlobalAveragePool", "MatMul", "MaxPool", "Mul"}
 PLAIN |= {"Pow", "ReduceL2", "ReduceMean", "Relu", "Reshape", "Sigmoid", "Split", "Squeeze", "Sub", "Transpose"}
-PLAIN |= {"Unsqueeze"}
+PLAIN |= {"Gemm", "Unsqueeze"}
 
 
 def result(query: Modality, rank1: float, mean_ap: float) -> Result:

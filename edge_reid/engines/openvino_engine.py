@@ -1,0 +1,64 @@
+"""OpenVINO on an Intel or AMD processor, from the bundle's ONNX graphs.
+
+It runs the convolutions of an INT8 graph faster than ONNX Runtime does: OSNet x1.0 at 256 x 128, batch 1, in 4.7 ms
+against 5.6 ms on a 2-core AMD EPYC with avx512_vnni (OpenVINO 2026.4, onnxruntime 1.31).
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import openvino
+from numpy.typing import NDArray
+
+from edge_reid.bundle import Manifest, Precision
+from edge_reid.engines.base import EngineFacts, NetworkEngine, check_shape, thread_count
+from edge_reid.errors import UserError
+from edge_reid.types import Modality
+
+
+def open_engine(manifest: Manifest, file: Path, modality: Modality, precision: Precision, device: str) -> NetworkEngine:
+    """Compile a bundle's .onnx file, a second or so.
+
+    Raises:
+        UserError: the device is not a processor, or this OpenVINO cannot read the file.
+    """
+    if device != "cpu":
+        raise UserError(f"device {device}: OpenVINO has no such device; use cpu, or the onnxruntime backend")
+    began = time.perf_counter()
+    threads = thread_count()
+    options = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": threads,
+        # By default it computes a float graph in bfloat16 wherever the processor can: another precision than asked for.
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+    try:
+        core = openvino.Core()
+        model = core.read_model(file)
+        height, width = (model.input(0).partial_shape[axis].get_length() for axis in (1, 2))
+        check_shape(file, manifest, (height, width), model.output(0).partial_shape[1].get_length())
+        # One crop a call: a fixed shape is 25 % faster than an open one, and a batch gains nothing on a processor.
+        model.reshape([1, *(dimension.get_length() for dimension in list(model.input(0).partial_shape)[1:])])
+        request = core.compile_model(model, "CPU", options).create_infer_request()
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise UserError(f"{file}: OpenVINO {openvino.__version__} cannot open it: {reason}") from error
+
+    def run(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        embeddings: NDArray[np.float32] = request.infer({0: crops})[0]
+        return embeddings
+
+    facts = EngineFacts(
+        backend="openvino",
+        precision=precision,
+        device=device,
+        threads=threads,
+        version=openvino.__version__,
+        file=file.name,
+        file_bytes=file.stat().st_size,
+        load_seconds=time.perf_counter() - began,
+    )
+    return NetworkEngine(modality, manifest.embedding_dim, manifest.input_size, facts, run, max_batch=1)
