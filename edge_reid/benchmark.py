@@ -121,7 +121,7 @@ def benchmark(
     *,
     data: Path | None = None,
     batches: Sequence[int] = (1, 4, 8),
-    seconds: float = 1.5,
+    seconds: float = 1.0,
     progress: Update | None = None,
 ) -> list[Row]:
     """Time every file of a bundle at every batch size, and measure its accuracy.

@@ -101,7 +101,7 @@ def _speed_steps(here: str) -> list[Step]:
         Step(
             "few",
             "Draw a few people to calibrate the full width with",
-            f"edge-reid synth {here}/few --identities 40 --test-identities 10 --seed {SEED}",
+            f"edge-reid synth {here}/few --identities 12 --test-identities 4 --seed {SEED}",
             "few",
         ),
         Step(

@@ -100,6 +100,25 @@ def test_fp32_equals_pytorch(tiny_bundle: Path, modality: Modality, batch: int, 
     np.testing.assert_allclose(load_engine(tiny_bundle, modality, backend, "fp32").embed(crops), expected, atol=2e-6)
 
 
+def test_signals_are_handled_after_openvino_engines_were_closed_in_the_order_they_were_opened(
+    tiny_bundle: Path,
+) -> None:
+    code = f"""
+import faulthandler, gc, signal, subprocess, sys
+from pathlib import Path
+from edge_reid.engines import load_engine
+faulthandler.enable()  # brings a signal stack of its own
+signal.signal(signal.SIGCHLD, lambda *_: print("heard", flush=True))
+engines = [load_engine(Path({str(tiny_bundle)!r}), "thermal", "openvino", name) for name in ("fp32", "int8")]
+while engines:
+    engines.pop(0).close()
+    gc.collect()
+subprocess.run([sys.executable, "-c", "pass"], check=True)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.split()[-1:]) == (0, ["heard"]), done.stderr
+
+
 def test_openvino_refuses_another_device_and_a_file_that_is_no_graph(tiny_bundle: Path, tmp_path: Path) -> None:
     from edge_reid.engines.openvino_engine import open_engine
 
