@@ -41,7 +41,7 @@ reference: $(READY)  ## Draw people, train the model that the project carries in
 	  --attribute-weight 8 --parsing-weight 2 --validate 100
 	$(BIN)/edge-reid train $(REFERENCE)/people2 --init $(REFERENCE)/first/model.safetensors --out $(REFERENCE)/second \
 	  --identities 32 --epochs 26 --steps 200 --shares 0.65 0.35 --learning-rate 2e-3 --teacher-from 0.1 \
-	  --validate 100 --amp True
+	  --validate 100 --amp bf16
 	cp $(REFERENCE)/second/model.safetensors edge_reid/reference/
 	for run in first second; do cp $(REFERENCE)/$$run/log.csv edge_reid/reference/$$run.csv; \
 	  cp $(REFERENCE)/$$run/curve.svg edge_reid/reference/$$run.svg; done

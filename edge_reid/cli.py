@@ -9,13 +9,14 @@ from typing import Annotated
 import tyro
 from tyro.conf import subcommand
 
-from edge_reid.commands import Benchmark, Demo, Doctor, Evaluate, Export, Synth, Train
+from edge_reid.commands import Benchmark, Demo, Doctor, Evaluate, Export, Recipes, Synth, Train
 from edge_reid.errors import CheckFailed, UserError, one_line
 
 Command = (
     Annotated[Demo, subcommand("demo")]
     | Annotated[Synth, subcommand("synth")]
     | Annotated[Train, subcommand("train")]
+    | Annotated[Recipes, subcommand("recipes")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Export, subcommand("export")]
     | Annotated[Benchmark, subcommand("benchmark")]

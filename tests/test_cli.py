@@ -151,7 +151,7 @@ def test_the_line_from_people_to_a_benchmark(tmp_path: Path, capsys: pytest.Capt
     assert manifest["gate_passed"] is True
     timed = answer(["benchmark", bundle, "--data", people, "--batches", 1], capsys)
     rows = {(row["engine"], row["precision"], row["modality"]): row for row in timed["rows"]}
-    assert len(rows) == 6
+    assert len(rows) == 10
     for row in rows.values():
         assert row["rank1"] is not None and "synthetic" in row["protocol"]
         assert row["threads"] == timed["machine"]["threads"]

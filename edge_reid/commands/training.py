@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional
 
 from edge_reid.data.sets import DataOptions
+from edge_reid.errors import UserError
 from edge_reid.progress import print_table, progress
 from edge_reid.reference import checkpoint_file
+from edge_reid.types import Json
+
+if TYPE_CHECKING:
+    from edge_reid.recipes.base import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +32,17 @@ class Train:
     out: Path = Path("runs/train")
     """Folder of the run: checkpoints, log.csv, TensorBoard, and at the end model.safetensors."""
     recipe: str = "sdm-mgim"
-    """Which published system."""
+    """Which published system or control, see `edge-reid recipes`."""
     init: Path | None = None
     """Model to start from, `reference` for the one that the project carries; the network's numbers are its own."""
+    weights: Path | None = None
+    """Trunk weights to start from: OSNet of torchreid or ResNet-50 of torchvision, a file that you have."""
+    parts: Path | None = None
+    """Folder of label maps, PICTURE.png for each picture; a data folder's own parts/ when not given."""
+    set: tuple[str, ...] = ()
+    """Any number of the recipe, NAME=VALUE, lists as 2,3,6; see `edge-reid recipes NAME`."""
+    arch: Literal["osnet", "resnet50"] | None = None
+    """The trunk."""
     width: float | None = None
     """Width of OSNet: 1.0, 0.75, 0.5 or 0.25."""
     size: tuple[int, int] | None = None
@@ -65,44 +78,92 @@ class Train:
     steps: int | None = None
     """Steps of an epoch; as many as draw each picture once when not given."""
     validate: int = 0
-    """Training people to keep out of training and to rank now and then."""
+    """Training people to keep out of training and to rank every five epochs."""
+    patience: int | None = None
+    """End after so many of these without a better mAP, and publish the best weights."""
     seed: int = 0
     """Of the weights and of every batch."""
     device: str | None = None
     """A torch device; CUDA where there is one, else the CPU."""
-    amp: bool | None = None
-    """Compute in bfloat16; on CUDA when not given."""
+    amp: Literal["off", "bf16", "fp16"] | None = None
+    """Precision of the network; bf16 on CUDA when not given."""
+    compile: bool = False
+    """Compile the network with TorchInductor: slower to start, faster to run."""
     workers: int = 1
     """Processes that read and augment pictures."""
 
     def run(self) -> None:
         """Train."""
-        from edge_reid import recipes
-        from edge_reid.training.checkpoint import load_model
+        from edge_reid.data.parts import PartLabels
         from edge_reid.training.loop import train
-        from edge_reid.training.run import Plan
+        from edge_reid.training.run import Plan, Start
 
         init = checkpoint_file(self.init) if self.init else None
+        if init and self.weights:
+            raise UserError("--weights: --init brings a whole network; give one of them")
+        plan = Plan(
+            epochs=self.epochs, steps_per_epoch=self.steps, seed=self.seed, validate_identities=self.validate,
+            validate_every=5, patience=self.patience, amp=self.amp, compile=self.compile,
+        )  # fmt: skip
+        data = DataOptions(data_set=self.data_set, split=self.split).open(self.data)
+        labels = PartLabels(data.root, self.parts) if self.parts else None
+        train(
+            data=data, out=self.out, recipe=self._recipe(init), plan=plan, device=self.device, workers=self.workers,
+            begin=Start(init=init, weights=self.weights, labels=labels),
+        )  # fmt: skip
+
+    def _recipe(self, init: Path | None) -> Recipe:
+        from edge_reid import recipes
+        from edge_reid.training.checkpoint import load_model
+
         recipe = recipes.get(self.recipe)
+        given: dict[str, Json] = {}
         if init:
             recipe = recipes.from_json(self.recipe, load_model(init).config)
-        names = {f.name for f in fields(recipe)} & {f.name for f in fields(self)}
-        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        if init and "shares" not in given:
-            given["shares"] = (1.0,)
-        plan = Plan(
-            epochs=self.epochs,
-            steps_per_epoch=self.steps,
-            seed=self.seed,
-            validate_identities=self.validate,
-            validate_every=5,
-            amp=self.amp,
-        )
-        data = DataOptions(data_set=self.data_set, split=self.split).open(self.data)
-        train(
-            data=data, out=self.out, recipe=replace(recipe, **given), plan=plan, init=init, device=self.device,
-            workers=self.workers,
-        )  # fmt: skip
+            given["shares"] = [1.0]
+        for name in {f.name for f in fields(recipe)} & {f.name for f in fields(self)}:
+            value = getattr(self, name)
+            if value is not None:
+                given[name] = list(value) if isinstance(value, tuple) else value
+        for words in self.set:
+            name, found, value = words.partition("=")
+            if not found:
+                raise UserError(f"--set {words}: write NAME=VALUE")
+            given[name] = value
+        return recipes.changed(recipe, given)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipes:
+    """List the recipes with what their networks cost at inference, or all numbers of one."""
+
+    name: Positional[str | None] = None
+    """A recipe, for its numbers."""
+    json: bool = False
+    """Print one JSON document."""
+
+    def run(self) -> None:
+        """Print the table."""
+        from edge_reid import recipes
+        from edge_reid.models.cost import cost
+
+        chosen = {name: recipes.get(name) for name in ([self.name] if self.name else recipes.names())}
+        costs = {name: cost(recipe) for name, recipe in chosen.items()}
+        if self.json:
+            print(json.dumps({name: {**recipe.as_json(), **asdict(costs[name])} for name, recipe in chosen.items()}))
+            return
+        if self.name:
+            print_table(("number", "value"), [(key, str(value)) for key, value in chosen[self.name].as_json().items()])
+        rows = [
+            (
+                name, recipe.arch, f"{recipe.size[0]}x{recipe.size[1]}", f"{recipe.share_from} {recipe.share_mode}",
+                f"{costs[name].stored / 1e6:.3f}", f"{costs[name].active / 1e6:.3f}", f"{costs[name].macs / 1e9:.3f}",
+                str(costs[name].embedding_dim),
+            )
+            for name, recipe in chosen.items()
+        ]  # fmt: skip
+        head = ("recipe", "trunk", "size", "shared from", "M stored", "M active", "GMACs", "embedding")
+        print_table(head, rows, title="inference, one picture")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from edge_reid.data.parts import PartLabels
 from edge_reid.data.search import TRIALS, Rule, Search, single_shot_search
 from edge_reid.errors import UserError
 from edge_reid.types import MODALITIES, Modality, Sample
@@ -100,10 +101,10 @@ class FolderDataset:
         path = self.root / "attributes.json"
         return _read_attributes(path) if path.exists() else None
 
-    def parts_path(self, sample: Sample) -> Path | None:
-        """The label map of a picture, None without one."""
-        path = self.root / "parts" / sample.path.relative_to(self.root).with_suffix(".png")
-        return path if path.exists() else None
+    def part_labels(self) -> PartLabels | None:
+        """The label maps in ROOT/parts, None without them."""
+        folder = self.root / "parts"
+        return PartLabels(self.root, folder) if folder.is_dir() else None
 
     def _list(self, split: Split, modality: Modality) -> list[Sample]:
         folder = self.root / split / modality

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -18,14 +17,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from edge_reid.data.folder import Attributes, FolderDataset
+from edge_reid.data.folder import Attributes
+from edge_reid.data.parts import PartLabels, read_labels
 from edge_reid.data.sampler import CrossModalitySampler
-from edge_reid.data.transforms import augment
+from edge_reid.data.transforms import Augmentation, augment
 from edge_reid.errors import UserError
 from edge_reid.losses.attribute_cross_entropy import UNKNOWN
 from edge_reid.losses.parsing import IGNORE
-from edge_reid.preprocess import read_crop, read_image
-from edge_reid.types import Modality, Sample
+from edge_reid.preprocess import read_crop
+from edge_reid.types import MODALITIES, Sample
 
 
 class StepKey(NamedTuple):
@@ -43,6 +43,8 @@ class Targets(NamedTuple):
     """`(2B,)` int64, contiguous labels."""
     modalities: Tensor
     """`(2B,)` int64, 0 visible, 1 thermal."""
+    cameras: Tensor
+    """`(2B,)` int64, the camera's place among those of its modality."""
     attributes: Tensor
     """`(2B, A)` int64, UNKNOWN where nothing is known."""
     parts: Tensor
@@ -67,7 +69,10 @@ class TrainingPictures(Dataset["Batch | UserError"]):
         samples: Sequence[Sample],
         sampler: CrossModalitySampler,
         attributes: Attributes | None,
-        parts_of: FolderDataset | None,
+        labels: PartLabels | None,
+        *,
+        augmentation: Augmentation = "synthetic",
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         """Take the pictures that the sampler's plans index.
 
@@ -75,11 +80,21 @@ class TrainingPictures(Dataset["Batch | UserError"]):
             samples: training pictures.
             sampler: plans the epochs.
             attributes: of their identities, None to leave them out.
-            parts_of: the data folder whose label maps are read, None to leave them out.
+            labels: their label maps, None to leave them out.
+            augmentation: how pictures are changed.
+            share: (r, n): only the r-th of n equal shares of each step's identities.
         """
         self.samples = samples
         self.sampler = sampler
-        self.parts_of = parts_of
+        self.part_labels = labels
+        self.augmentation = augmentation
+        self.share = share
+        seen = [sorted({s.camera for s in samples if s.modality == modality}) for modality in MODALITIES]
+        self.cameras = {
+            (modality, camera): place
+            for modality, cameras in zip(MODALITIES, seen, strict=True)
+            for place, camera in enumerate(cameras)
+        }
         identities = sorted({sample.identity for sample in samples})
         self.labels = {identity: label for label, identity in enumerate(identities)}
         self.unknown = (UNKNOWN,) * (len(attributes.sizes) if attributes else 0)
@@ -102,16 +117,21 @@ class TrainingPictures(Dataset["Batch | UserError"]):
         epoch, step, size = key
         if self._planned[0] != epoch:
             self._planned = (epoch, self.sampler.plan(epoch))
-        halves = self._planned[1][step]
+        own, of = self.share
+        rows = np.array_split(np.arange(self._planned[1].shape[2]), of)[own]
+        halves = self._planned[1][step][:, rows]
+        # A seed for each row of the whole step: shares of it hold the very pictures that it does.
+        seeds = [[_seed_of(self.sampler.seed, epoch, step, side, int(row)) for row in rows] for side in range(2)]
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(_seed_of(self.sampler.seed, epoch, step))
             (visible, visible_parts), (thermal, thermal_parts) = (
-                self._read([self.samples[index] for index in half], size) for half in halves
+                self._read([self.samples[index] for index in half], side, size)
+                for half, side in zip(halves, seeds, strict=True)
             )
         chosen = [self.samples[index] for index in halves.reshape(-1)]
         targets = Targets(
             identities=torch.tensor([self.labels[sample.identity] for sample in chosen]),
             modalities=torch.arange(2).repeat_interleave(len(halves[0])),
+            cameras=torch.tensor([self.cameras[sample.modality, sample.camera] for sample in chosen]),
             attributes=torch.tensor(
                 [self.attributes.get(sample.identity, self.unknown) for sample in chosen], dtype=torch.int64
             ),
@@ -119,26 +139,21 @@ class TrainingPictures(Dataset["Batch | UserError"]):
         )
         return Batch(visible, thermal, targets)
 
-    def _read(self, samples: Sequence[Sample], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def _read(self, samples: Sequence[Sample], seeds: Sequence[int], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         pairs = []
-        for sample in samples:
+        for sample, seed in zip(samples, seeds, strict=True):
             crop = torch.from_numpy(read_crop(sample.path, sample.modality, size))
-            pairs.append(augment(crop, torch.from_numpy(self._read_parts(sample, size)), sample.modality))
+            parts = torch.from_numpy(self._read_parts(sample, size))
+            torch.manual_seed(seed)
+            pairs.append(augment(crop, parts, sample.modality, self.augmentation))
         crops, labels = zip(*pairs, strict=True)
         return torch.stack(crops), torch.stack(labels)
 
     def _read_parts(self, sample: Sample, size: tuple[int, int]) -> NDArray[np.uint8]:
-        path = self.parts_of.parts_path(sample) if self.parts_of else None
+        path = self.part_labels.path(sample) if self.part_labels else None
         if path is None:
             return np.full(size, IGNORE, np.uint8)
         return read_labels(path, size)
-
-
-def read_labels(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Read a label map and bring it to `size` = (H, W) without mixing labels: `(H, W)` uint8."""
-    modality: Modality = "thermal"  # one plane, values as they are
-    labels = cv2.resize(read_image(path, modality), size[::-1], interpolation=cv2.INTER_NEAREST)
-    return np.asarray(labels, dtype=np.uint8)
 
 
 def build_loader(pictures: TrainingPictures, keys: Iterable[StepKey], workers: int) -> DataLoader[Batch | UserError]:

@@ -1,130 +1,129 @@
 """Puts a network together from a recipe's numbers; the only place that turns numbers into parts.
 
 Shapes: B visible and B thermal images per step (2B rows, visible first), C channels of the last map, I identities,
-N parts of size d, A attributes, h x w the last map's size.
+N parts of size d, A attributes, K parts of a person.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from edge_reid.models.heads import EmbeddingHead, HeadOutput
-from edge_reid.models.osnet import CHANNELS, build_osnet, initialize
-from edge_reid.models.students import Classifiers, Student
-from edge_reid.models.two_stream import ShareMode, TwoStream
+from edge_reid.data.loader import Targets
+from edge_reid.models.attention import PartAttention
+from edge_reid.models.heads import AttendingStripes, EmbeddingHead, PartRelations, PlainStripes, SemanticParts, Stripes
+from edge_reid.models.osnet import build_osnet, initialize
+from edge_reid.models.output import Auxiliary, TrainingOutput
+from edge_reid.models.resnet import ResNet50
+from edge_reid.models.students import Classifiers
+from edge_reid.models.two_stream import Trunk, TwoStream
+
+if TYPE_CHECKING:
+    from edge_reid.recipes.base import Recipe
 
 PART_CLASSES = 6
-"""Background, head, upper, lower, shoes, bag."""
-
-STUDENT_STAGES = (1, 2, 3)
+"""Of the synthetic people's label maps: background, head, upper, lower, shoes, bag."""
 
 
-class NetworkNumbers(Protocol):
-    """The part of a recipe that decides the network."""
+@dataclass(frozen=True, kw_only=True)
+class People:
+    """What a training network must know of the people that it learns."""
 
-    @property
-    def width(self) -> float: ...
-    @property
-    def share_from(self) -> int: ...
-    @property
-    def share_mode(self) -> ShareMode: ...
-    @property
-    def granularities(self) -> tuple[int, ...]: ...
-    @property
-    def part_dim(self) -> int: ...
-
-
-class TrainingOutput(NamedTuple):
-    """Everything the losses of a step can ask for; rows are visible first, then thermal."""
-
-    head: HeadOutput
-    logits: Tensor
-    """`(2B, I)` of the global feature."""
-    part_logits: Tensor
-    """`(2B, N, I)`"""
-    student_features: list[Tensor]
-    """`(2B, C)` each."""
-    student_logits: list[Tensor]
-    """`(2B, I)` each."""
-    attribute_logits: list[Tensor]
-    """`(2B, values of the attribute)` each; empty without attributes."""
-    parsing_logits: Tensor | None
-    """`(2B, 6, h, w)`"""
+    identities: int
+    cameras: int = 1
+    """Of the modality that has more of them."""
+    attribute_sizes: Sequence[int] = ()
+    parsing: bool = False
+    """Whether their pictures have part labels."""
 
 
 class TrainingNetwork(nn.Module):
-    """The network and all that serves its training only: students, classifiers, attribute and part heads."""
+    """The network and what serves its training only: classifiers, attribute and part heads, a recipe's own parts."""
 
-    def __init__(
-        self,
-        network: TwoStream,
-        students: nn.ModuleList,
-        *,
-        identities: int,
-        part_shape: tuple[int, int],
-        attribute_sizes: Sequence[int],
-        parsing: bool,
-    ) -> None:
+    def __init__(self, network: TwoStream, people: People, auxiliaries: dict[str, Auxiliary]) -> None:
         super().__init__()
-        parts, part_dim = part_shape
-        channels = network.embedding_dim - parts * part_dim
+        head = network.head
         self.network = network
-        self.students = students
-        self.classifiers = nn.ModuleDict(
-            {
-                "whole": Classifiers(1, channels, identities),
-                "parts": Classifiers(parts, part_dim, identities),
-                "students": Classifiers(len(students), channels, identities),
-            }
-        )
-        self.attributes = nn.ModuleList(nn.Linear(network.embedding_dim, size) for size in attribute_sizes)
-        self.parsing = nn.Conv2d(channels, PART_CLASSES, 1) if parsing else None
-        self.students.apply(initialize)
+        self.classifiers = nn.ModuleDict()
+        if head.whole_dim:
+            self.classifiers["whole"] = Classifiers(1, head.whole_dim, people.identities)
+        if head.part_shape[0]:
+            self.classifiers["parts"] = Classifiers(*head.part_shape, people.identities)
+        self.attributes = nn.ModuleList(nn.Linear(network.embedding_dim, size) for size in people.attribute_sizes)
+        # A network that finds parts itself is taught there; any other gets a head for it.
+        finds_parts = head.semantic is not None or len(network.attention)
+        labelled = people.parsing and not finds_parts
+        self.parsing = nn.Conv2d(head.channels, PART_CLASSES, 1) if labelled else None
         self.attributes.apply(initialize)
+        self.auxiliaries = tuple(auxiliaries)
+        for name, module in auxiliaries.items():
+            self.add_module(name, module)
 
-    def forward(self, visible: Tensor, thermal: Tensor) -> TrainingOutput:
+    def forward(self, visible: Tensor, thermal: Tensor, targets: Targets) -> TrainingOutput:
         """Normalised images `(B, 3, H, W)` of either modality -> the outputs for `[visible; thermal]`."""
         maps = self.network.joint_maps(visible, thermal)
-        head: HeadOutput = self.network.head(maps[-1])
+        head = self.network.head(maps[-1])
         features = torch.cat([head.whole_bn, torch.flatten(head.parts_bn, 1)], dim=1)
-        shallow, normalised = zip(
-            *(s(maps[k]) for s, k in zip(self.students, STUDENT_STAGES, strict=True)), strict=True
-        )
-        return TrainingOutput(
+        parsing = [*maps.part_logits, *([] if head.part_logits is None else [head.part_logits])]
+        if self.parsing is not None:
+            parsing.append(self.parsing(maps[-1]))
+        output = TrainingOutput(
+            maps=maps,
             head=head,
-            logits=self.classifiers["whole"](head.whole_bn.unsqueeze(1)).squeeze(1),
-            part_logits=self.classifiers["parts"](head.parts_bn),
-            student_features=list(shallow),
-            student_logits=list(self.classifiers["students"](torch.stack(normalised, dim=1)).unbind(1)),
+            logits=self.classify(head.whole_bn) if "whole" in self.classifiers else None,
+            part_logits=self.classifiers["parts"](head.parts_bn) if "parts" in self.classifiers else None,
             attribute_logits=[attribute(features) for attribute in self.attributes],
-            parsing_logits=None if self.parsing is None else self.parsing(maps[-1]),
+            parsing_logits=parsing,
+            targets=targets,
+            extras={},
         )
+        for name in self.auxiliaries:
+            output.extras[name] = self.get_submodule(name)(output, self.classify)
+        return output
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Global features `(R, C) -> (R, I)`."""
+        logits: Tensor = self.classifiers["whole"](features.unsqueeze(1)).squeeze(1)
+        return logits
 
 
-def build_network(numbers: NetworkNumbers) -> TwoStream:
+def build_network(recipe: Recipe) -> TwoStream:
     """The untrained network that is deployed."""
-    trunk = build_osnet(numbers.width)
-    head = EmbeddingHead(CHANNELS[numbers.width][3], numbers.granularities, numbers.part_dim)
-    head.granularities.apply(initialize)
-    return TwoStream(trunk, head, share_from=numbers.share_from, share_mode=numbers.share_mode)
+    trunk: Trunk = ResNet50() if recipe.arch == "resnet50" else build_osnet(recipe.width)
+    head = build_head(recipe, trunk.channels[4])
+    attention = {stage: PartAttention(trunk.channels[stage], recipe.semantic_parts) for stage in recipe.attention_after}
+    for module in (head, *attention.values()):
+        module.apply(initialize)
+    return TwoStream(trunk, head, share_from=recipe.share_from, share_mode=recipe.share_mode, attention=attention)
 
 
-def build_training_network(
-    numbers: NetworkNumbers, *, identities: int, attribute_sizes: Sequence[int] = (), parsing: bool = False
-) -> TrainingNetwork:
-    """The same network with its train-only parts: attribute heads for `attribute_sizes`, a part head if `parsing`."""
-    network = build_network(numbers)
-    channels = CHANNELS[numbers.width]
-    students = nn.ModuleList(Student(channels[k], channels[3]) for k in STUDENT_STAGES)
-    return TrainingNetwork(
-        network,
-        students,
-        identities=identities,
-        part_shape=(sum(numbers.granularities), numbers.part_dim),
-        attribute_sizes=attribute_sizes,
-        parsing=parsing,
+def build_head(recipe: Recipe, channels: int) -> EmbeddingHead:
+    """The head of a recipe's numbers on a last map of so many channels."""
+    semantic = None
+    if recipe.semantic_head:
+        semantic = SemanticParts(channels, recipe.part_dim, recipe.semantic_parts)
+    return EmbeddingHead(
+        channels,
+        [_stripes(recipe, channels, count) for count in recipe.granularities],
+        whole=recipe.whole,
+        semantic=semantic,
+        balanced=recipe.balanced,
     )
+
+
+def _stripes(recipe: Recipe, channels: int, count: int) -> Stripes:
+    if recipe.relation == "one_vs_rest":
+        return PartRelations(channels, recipe.part_dim, count)
+    if recipe.relation == "self_attention":
+        return AttendingStripes(channels, recipe.part_dim, count)
+    return PlainStripes(channels, recipe.part_dim, count, own_layers=recipe.own_layers)
+
+
+def build_training_network(recipe: Recipe, people: People) -> TrainingNetwork:
+    """The same network with its train-only parts."""
+    network = build_network(recipe)
+    return TrainingNetwork(network, people, recipe.auxiliaries(network, people))

@@ -111,6 +111,7 @@ class OSNet(nn.Module):
     def __init__(self, channels: tuple[int, int, int, int], feature_dim: int) -> None:
         super().__init__()
         stem, first, second, third = channels
+        self.channels = (stem, first, second, third, third)
         self.conv1 = ConvLayer(3, stem, 7, stride=2)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         self.conv2 = nn.Sequential(OSBlock(stem, first), OSBlock(first, first), _halve(first))

@@ -1,15 +1,54 @@
-"""Train-only parts: shallow students of the self-distillation, classifiers, and heads for what a generator knows.
+"""Train-only parts: shallow students of the self-distillation, and classifiers.
 
-Shapes: B images, C_k x h_k x w_k the map after stage k, C the last map's channels, I identities, N parts of size d.
+Shapes: B images, C_k x h_k x w_k the map after stage k, C the global feature's size, I identities, N features of size
+d, S students.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from edge_reid.models.heads import generalized_mean, neck
-from edge_reid.models.osnet import ConvLayer, LightConv3x3
+from edge_reid.models.osnet import ConvLayer, LightConv3x3, initialize
+from edge_reid.models.output import Auxiliary, Classify, TrainingOutput
+
+
+class StudentOutput(NamedTuple):
+    """What the students say."""
+
+    features: Tensor
+    """`(B, S, C)` before their BNNecks."""
+    logits: Tensor
+    """`(B, S, I)`"""
+
+
+class Students(Auxiliary):
+    """Shallow recognisers on the maps of early stages, with a classifier each."""
+
+    def __init__(self, channels: Sequence[int], feature_dim: int, stages: Sequence[int], identities: int) -> None:
+        """Make one student per stage.
+
+        Args:
+            channels: C_k of all maps.
+            feature_dim: C.
+            stages: whose maps they see.
+            identities: I.
+        """
+        super().__init__()
+        self.stages = tuple(stages)
+        for number, stage in enumerate(self.stages):
+            self.add_module(str(number), Student(channels[stage], feature_dim))
+        self.apply(initialize)
+        self.classifiers = Classifiers(len(self.stages), feature_dim, identities)
+
+    def forward(self, output: TrainingOutput, classify: Classify) -> StudentOutput:
+        pairs = [self.get_submodule(str(k))(output.maps[stage]) for k, stage in enumerate(self.stages)]
+        features, normalised = zip(*pairs, strict=True)
+        return StudentOutput(torch.stack(features, dim=1), self.classifiers(torch.stack(normalised, dim=1)))
 
 
 class Student(nn.Module):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,7 +28,8 @@ from edge_reid.types import Json
 FORMAT = 1
 _KEY = "edge_reid"
 _NETWORK = "network."
-_CLASSIFIERS = "classifiers."
+_OF_THESE_PEOPLE = ("classifiers", "memory")
+"""Parts of names that are of use with the same training people only."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class TrainingState:
     history: list[dict[str, float]]
     """One row per finished epoch."""
     provenance: dict[str, Json]
+    scaler: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
 
 
@@ -141,13 +143,13 @@ def build_from_config(recipe: str, config: dict[str, Json]) -> TwoStream:
 
 
 def publish(checkpoint: Path, out: Path) -> Path:
-    """Write the model of a training checkpoint for others: weights without classifiers and optimiser, and the facts."""
+    """Write the model of a training checkpoint for others: weights without what is of these people, and the facts."""
     state = load_state(checkpoint)
     weights = {
         # Doubled stages may hold the same convolutions twice; safetensors wants each name to own its bytes.
         name: tensor.contiguous().clone()
         for name, tensor in state.network.items()
-        if not name.startswith(_CLASSIFIERS)
+        if not set(_OF_THESE_PEOPLE) & set(name.split("."))
     }
     return _publish(out, weights, state)
 

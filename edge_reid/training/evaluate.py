@@ -90,7 +90,8 @@ def rank_baselines(checkpoint: Path, data: ReidData) -> dict[str, list[Evaluatio
     searches = data.searches()
     answers = {"raw pixels": answer(searches, raw_pixels, feature="pixels")}
     if isinstance(data, FolderDataset):
-        maps = {sample: data.parts_path(sample) for modality in MODALITIES for sample in data.query(modality)}
+        find = labels.path if (labels := data.part_labels()) else lambda sample: None
+        maps = {sample: find(sample) for modality in MODALITIES for sample in data.query(modality)}
         known = {sample: path for sample, path in maps.items() if path is not None}
         if len(known) == len(maps):
             answers["silhouettes"] = answer(

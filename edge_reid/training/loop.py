@@ -5,6 +5,7 @@ Shapes: B pictures of either modality per step.
 
 from __future__ import annotations
 
+import json
 import math
 import shlex
 import sys
@@ -21,15 +22,18 @@ from edge_reid.data.loader import Batch, Targets, build_loader
 from edge_reid.data.sets import ReidData
 from edge_reid.errors import CheckFailed, UserError
 from edge_reid.evaluation import Embedded, both_directions
+from edge_reid.files import atomic_file
+from edge_reid.models.cost import cost
 from edge_reid.models.input import normalize
-from edge_reid.recipes.sdm_mgim import SdmMgim
+from edge_reid.models.pretrained import import_weights
+from edge_reid.recipes.base import Recipe
 from edge_reid.training.checkpoint import TrainingState, load_state, partial_load, publish, save_state
 from edge_reid.training.device import choose_device
+from edge_reid.training.distributed import World, gathered, joined, own_device, parallel
 from edge_reid.training.evaluate import embed_samples
 from edge_reid.training.interrupt import stop_on_request
 from edge_reid.training.records import Records
-from edge_reid.training.run import Plan, Run, start
-from edge_reid.training.schedule import warm_cosine
+from edge_reid.training.run import Plan, Run, Start, start
 from edge_reid.types import MODALITIES, Json
 
 
@@ -37,21 +41,23 @@ def train(
     *,
     data: ReidData,
     out: Path,
-    recipe: SdmMgim,
+    recipe: Recipe,
     plan: Plan,
-    init: Path | None = None,
+    begin: Start | None = None,
     device: str | None = None,
     workers: int = 1,
     checkpoint_minutes: float = 10.0,
 ) -> Path:
     """Train on a data set; if `out` holds an unfinished run of the same recipe and plan, go on with it exactly.
 
+    Under torchrun every process calls this with the same arguments, and the first one writes and prints.
+
     Args:
         data: the people; a data folder's attributes and part labels are used, too.
-        out: gets last.pt, log.csv, curve.svg, tensorboard/ and at the end model.safetensors.
+        out: gets run.json, last.pt, log.csv, curve.svg, tensorboard/ and at the end model.safetensors.
         recipe: the network and its losses.
         plan: epochs, steps, seed and validation.
-        init: a checkpoint to start from, classifiers excepted; None starts from random weights.
+        begin: what it begins with, None for random weights.
         device: a torch device; None takes CUDA if there is one, else the CPU, and says which.
         workers: processes that read and augment pictures.
         checkpoint_minutes: between checkpoints inside an epoch; one is written after every epoch anyway.
@@ -64,85 +70,135 @@ def train(
         CheckFailed: the loss is no longer a number.
         KeyboardInterrupt: the run was interrupted; a checkpoint is written, the same call goes on.
     """
+    begin = begin or Start()
     last, published = out / "last.pt", out / "model.safetensors"
     state = load_state(last) if last.exists() else None
     if state is not None:
         _check_same(state, recipe, plan, out)
-    run = start(data, recipe, plan, init, choose_device(device))
-    if state is not None:
-        run.resume(state)
-        if run.epoch == plan.epochs:
+    place = own_device(choose_device(device))
+    with joined(place) as world:
+        run = start(data, recipe, plan, begin, place, world.share)
+        lines = _begin(run, begin, state)
+        if state is not None and (run.epoch == plan.epochs or run.is_spent):
             print(f"{out}: this run is finished ({run.epoch} epochs); its model is {published}")
-            return published if published.exists() else publish(last, published)
-    elif init is not None:
-        _announce(init, *partial_load(run.network, init))
-    print(
-        f"{'going on at' if state else 'training from'} epoch {run.epoch} step {run.step} of {plan.epochs} epochs x "
-        f"{run.steps_per_epoch} steps: {len(run.pictures.labels)} identities, {len(run.pictures.samples)} pictures, "
-        f"on {run.provenance['device']}"
-    )
-    out.mkdir(parents=True, exist_ok=True)
-    if state is None:
-        save_state(run.state(), last)  # a run of no epochs is published, too: the untrained network
-    loader = build_loader(run.pictures, list(run.keys()), workers)
-    with Records(out, steps=run.total_steps, done=run.steps) as records:
-        _take_steps(run, loader, records, checkpoint_minutes)
-    publish(last, published)
-    print(
-        f"trained {plan.epochs} epochs; the model is {published}"
-        + (f", the log {out / 'log.csv'}" if plan.epochs else "")
-    )
+            return published if published.exists() else publish(_final(run, out), published)
+        if world.leads:
+            print("\n".join(lines), flush=True)
+            out.mkdir(parents=True, exist_ok=True)
+            if state is None:
+                _describe(run, out)
+                save_state(run.state(), last)  # a run of no epochs is published, too: the untrained network
+        loader = build_loader(run.pictures, list(run.keys()), workers)
+        with Records(out, steps=run.total_steps, done=run.steps, shown=world.leads) as records:
+            _take_steps(run, world, loader, records, checkpoint_minutes)
+        if world.leads:
+            publish(_final(run, out), published)
+            log = f", the log {out / 'log.csv'}" if plan.epochs else ""
+            print(f"trained {run.epoch} epochs; the model is {published}{log}")
     return published
 
 
-def _take_steps(run: Run, loader: DataLoader[Batch | UserError], records: Records, checkpoint_minutes: float) -> None:
+def _begin(run: Run, begin: Start, state: TrainingState | None) -> list[str]:
+    """Load what the run begins with; returns what to say about it."""
+    lines = []
+    if state is not None:
+        run.resume(state)
+    elif begin.init is not None:
+        lines.append(_announce(begin.init, *partial_load(run.network, begin.init)))
+    elif begin.weights is not None:
+        lines.append(import_weights(run.network.network, begin.weights))
+    lines.append(f"recipe {recipes.name_of(run.recipe)}: {cost(run.recipe)}")
+    lines.append(
+        f"{'going on at' if state else 'training from'} epoch {run.epoch} step {run.step} of {run.plan.epochs} epochs "
+        f"x {run.steps_per_epoch} steps: {len(run.pictures.labels)} identities, {len(run.pictures.samples)} pictures, "
+        f"on {run.provenance['device']}"
+    )
+    return lines
+
+
+def _describe(run: Run, out: Path) -> None:
+    """Write all that it takes to repeat the run."""
+    about = {
+        "command": shlex.join(sys.argv),
+        "recipe": recipes.name_of(run.recipe),
+        "config": run.recipe.as_json(),
+        "plan": asdict(run.plan),
+        "steps_per_epoch": run.steps_per_epoch,
+        "provenance": run.provenance,
+    }
+    with atomic_file(out / "run.json") as temporary:
+        temporary.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+
+
+def _final(run: Run, out: Path) -> Path:
+    """The checkpoint whose weights are published: with patience the best one, else the last."""
+    return out / ("best.pt" if run.plan.patience is not None and (out / "best.pt").exists() else "last.pt")
+
+
+def _take_steps(
+    run: Run, world: World, loader: DataLoader[Batch | UserError], records: Records, checkpoint_minutes: float
+) -> None:
     """All steps that are left, with their checkpoints."""
     last = records.out / "last.pt"
     saved = mark = time.monotonic()
+    network = parallel(run.network, world, run.device)
+    if run.plan.compile:
+        network.compile()
     with stop_on_request() as stop:
         for batch in loader:
             if isinstance(batch, UserError):
                 raise batch
-            rate = run.recipe.learning_rate * warm_cosine(run.progress, run.recipe.warm_up)
-            values = _step(run, batch, rate)
+            rate = run.rate
+            values = _step(run, network, batch, rate)
             # Step to step, so that waiting for pictures counts.
             seconds, mark = time.monotonic() - mark, time.monotonic()
             for name, value in {**values, "seconds": seconds}.items():
                 run.sums[name] = run.sums.get(name, 0.0) + value
             run.step += 1
-            records.step(
-                run.steps, values, images_per_second=len(batch.targets.identities) / seconds, learning_rate=rate
-            )
+            pictures = len(batch.targets.identities) * world.size
+            records.step(run.steps, values, images_per_second=pictures / seconds, learning_rate=rate)
+            stopping = world.agree(bool(stop), run.device)
             if run.step == run.steps_per_epoch:
-                _finish_epoch(run, records, batch=batch, learning_rate=rate)
+                _finish_epoch(run, world, records, batch=batch, learning_rate=rate)
                 mark = time.monotonic()
-            elif not stop and mark - saved < 60 * checkpoint_minutes:
+            elif not stopping and mark - saved < 60 * checkpoint_minutes:
                 continue
-            save_state(run.state(), last)
+            if world.leads:
+                save_state(run.state(), last)
             saved = time.monotonic()
-            if stop and run.epoch < run.plan.epochs:
-                print(f"interrupted in epoch {run.epoch + 1} of {run.plan.epochs}; {last} is written. To go on:")
-                print(f"  {shlex.join(sys.argv)}")
-                raise KeyboardInterrupt
+            if world.agree(world.leads and run.is_spent, run.device):
+                break
+            if stopping and run.epoch < run.plan.epochs:
+                _interrupted(run, world, last)
 
 
-def _step(run: Run, batch: Batch, rate: float) -> dict[str, float]:
+def _interrupted(run: Run, world: World, last: Path) -> None:
+    if world.leads:
+        print(f"interrupted in epoch {run.epoch + 1} of {run.plan.epochs}; {last} is written. To go on:")
+        print(f"  {shlex.join(sys.argv)}")
+    raise KeyboardInterrupt
+
+
+def _step(run: Run, network: nn.Module, batch: Batch, rate: float) -> dict[str, float]:
     """One update of the weights; returns the values of the losses."""
     for group in run.optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["factor"]
     visible, thermal = (
         normalize(crops.to(run.device, non_blocking=True)).contiguous(memory_format=torch.channels_last)
         for crops in (batch.visible, batch.thermal)
     )
     targets = Targets(*(target.to(run.device, non_blocking=True) for target in batch.targets))
-    with torch.autocast(run.device.type, dtype=torch.bfloat16, enabled=run.amp):
-        output = run.network(visible, thermal)
-    loss, terms = run.recipe.loss(output, targets, run.progress)
+    with run.autocast:
+        output = network(visible, thermal, targets)
+    output = gathered(output)
+    loss, terms = run.recipe.loss(output, run.progress)
     run.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    run.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+    run.scaler.unscale_(run.optimizer)
     nn.utils.clip_grad_norm_(run.network.parameters(), run.recipe.clip)
-    run.optimizer.step()
-    accuracy = (output.logits.argmax(1) == targets.identities).float().mean()
+    run.scaler.step(run.optimizer)
+    run.scaler.update()
+    accuracy = (output.deepest_logits.argmax(1) == output.targets.identities).float().mean()
     shown = {"loss": loss, **terms, "accuracy": accuracy}
     values = dict(zip(shown, torch.stack([value.detach() for value in shown.values()]).tolist(), strict=True))
     if not math.isfinite(values["loss"]):
@@ -152,18 +208,23 @@ def _step(run: Run, batch: Batch, rate: float) -> dict[str, float]:
     return values
 
 
-def _finish_epoch(run: Run, records: Records, *, batch: Batch, learning_rate: float) -> None:
+def _finish_epoch(run: Run, world: World, records: Records, *, batch: Batch, learning_rate: float) -> None:
     """Write the epoch's row, whose last step had this batch and rate, validate if it is time, turn to the next one."""
     height, width = batch.thermal.shape[1:]
     seconds = run.sums.pop("seconds")
     row = {name: total / run.step for name, total in run.sums.items()}
     row = {"epoch": run.epoch + 1, "height": height, "width": width, "learning_rate": learning_rate, **row}
-    row |= {"seconds": seconds, "images_per_second": len(batch.targets.identities) * run.step / seconds}
+    pictures = len(batch.targets.identities) * world.size * run.step
+    row |= {"seconds": seconds, "images_per_second": pictures / seconds}
     run.epoch, run.step, run.sums = run.epoch + 1, 0, {}
+    if not world.leads:
+        return
     if run.held_out and (run.epoch % run.plan.validate_every == 0 or run.epoch == run.plan.epochs):
         row |= _validate(run)
     run.history.append(row)
     records.epoch(run.history, epochs=run.plan.epochs, steps=run.steps)
+    if run.plan.patience is not None and run.best is row:
+        save_state(run.state(), records.out / "best.pt")
 
 
 def _validate(run: Run) -> dict[str, float]:
@@ -177,10 +238,10 @@ def _validate(run: Run) -> dict[str, float]:
     for evaluation in both_directions(visible, thermal):
         direction = f"{evaluation.query_modality}_to_{evaluation.gallery_modality}"
         row |= {f"val_rank1_{direction}": evaluation.rank1, f"val_map_{direction}": evaluation.mean_ap}
-    return row
+    return row | {"val_map": sum(value for name, value in row.items() if "val_map" in name) / 2}
 
 
-def _check_same(state: TrainingState, recipe: SdmMgim, plan: Plan, out: Path) -> None:
+def _check_same(state: TrainingState, recipe: Recipe, plan: Plan, out: Path) -> None:
     now = {"recipe": recipes.name_of(recipe), **recipe.as_json(), **asdict(plan)}
     before: dict[str, Json] = {"recipe": state.recipe, **state.config, **state.plan}
     changed = [f"{key} {before.get(key)} -> {now.get(key)}" for key in now | before if now.get(key) != before.get(key)]
@@ -190,6 +251,6 @@ def _check_same(state: TrainingState, recipe: SdmMgim, plan: Plan, out: Path) ->
         )
 
 
-def _announce(init: Path, taken: int, missing: list[str]) -> None:
-    parts = sorted({name.split(".")[0] for name in missing})
-    print(f"starting from {init}: {taken} tensors taken" + (f", {', '.join(parts)} start anew" if parts else ""))
+def _announce(init: Path, taken: int, missing: list[str]) -> str:
+    parts = sorted({"classifiers" if ".classifiers." in f".{name}" else name.split(".")[0] for name in missing})
+    return f"starting from {init}: {taken} tensors taken" + (f", {', '.join(parts)} start anew" if parts else "")

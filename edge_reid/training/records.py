@@ -18,26 +18,33 @@ from edge_reid.training.curve import write_curve
 class Records:
     """Shows the steps of a run as they happen and writes down its epochs."""
 
-    def __init__(self, out: Path, *, steps: int, done: int) -> None:
-        """Open the records of a run of `steps` steps of which `done` are done."""
+    def __init__(self, out: Path, *, steps: int, done: int, shown: bool = True) -> None:
+        """Open the records of a run of `steps` steps of which `done` are done; one of many processes shows them."""
         self.out = out
+        self.shown = shown
+        if not shown:
+            return
         self._bar = progress_bar(TextColumn("{task.fields[rate]}"))
         self._task = self._bar.add_task("training", total=steps, completed=done, rate="")
         # Steps that a crash undid are taken again; their old points go.
         self._board = SummaryWriter(str(out / "tensorboard"), purge_step=done)
 
     def __enter__(self) -> Records:
-        self._bar.start()
+        if self.shown:
+            self._bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
-        self._board.close()
+        if self.shown:
+            self._bar.stop()
+            self._board.close()
 
     def step(self, number: int, values: dict[str, float], *, images_per_second: float, learning_rate: float) -> None:
         """Step `number` of the run is done."""
+        if not self.shown:
+            return
         rate = f"{images_per_second:.0f} img/s"
         self._bar.update(self._task, completed=number, description=f"loss {values['loss']:.3f}", rate=rate)
         if number % 10 == 0:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import subprocess
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -14,13 +16,15 @@ import edge_reid
 from edge_reid import recipes
 from edge_reid.data.folder import Attributes, FolderDataset
 from edge_reid.data.loader import StepKey, TrainingPictures
+from edge_reid.data.parts import PartLabels
 from edge_reid.data.sampler import build_sampler
 from edge_reid.data.sets import ReidData
 from edge_reid.errors import UserError
 from edge_reid.files import sha256
-from edge_reid.models.build import TrainingNetwork, build_training_network
-from edge_reid.recipes.sdm_mgim import SdmMgim
+from edge_reid.models.build import People, TrainingNetwork, build_training_network
+from edge_reid.recipes.base import Recipe
 from edge_reid.training.checkpoint import TrainingState, load_stored, trained_on
+from edge_reid.training.schedule import warm_cosine, warm_steps
 from edge_reid.types import MODALITIES, Json, Sample
 
 
@@ -37,8 +41,12 @@ class Plan:
     """So many training identities, the last ones, are kept out of training and ranked now and then."""
     validate_every: int = 10
     """Epochs."""
-    amp: bool | None = None
-    """Compute in bfloat16 under autocast. None: on CUDA only; CPUs with bfloat16 instructions gain from it, too."""
+    patience: int | None = None
+    """Validations without a better mAP after which the run ends with the best weights; None: never."""
+    amp: Literal["off", "bf16", "fp16"] | None = None
+    """Precision of the network under autocast. None: bf16 on CUDA, else off; CPUs with bfloat16 gain from it, too."""
+    compile: bool = False
+    """Compile the network with TorchInductor."""
 
     def __post_init__(self) -> None:
         """Refuse what is no run."""
@@ -46,18 +54,34 @@ class Plan:
             raise UserError("--epochs and --validate must be at least 0, and validation every epoch or more rarely")
         if self.steps_per_epoch is not None and self.steps_per_epoch < 1:
             raise UserError(f"--steps {self.steps_per_epoch}: must be at least 1")
+        if self.patience is not None and not (self.patience > 0 and self.validate_identities):
+            raise UserError(f"--patience {self.patience}: needs 1 or more, and people to validate on, see --validate")
         if self.seed < 0:
             raise UserError(f"--seed {self.seed}: must be at least 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What a run begins with, besides random weights."""
+
+    init: Path | None = None
+    """A checkpoint of this project, classifiers excepted."""
+    weights: Path | None = None
+    """Trunk weights of torchreid (OSNet) or torchvision (ResNet-50)."""
+    labels: PartLabels | None = None
+    """Label maps; None takes a data folder's own."""
 
 
 @dataclass
 class Run:
     """Everything that changes while a run goes on, and what it needs to."""
 
-    recipe: SdmMgim
+    recipe: Recipe
     plan: Plan
     network: TrainingNetwork
     optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    """Keeps the gradients of fp16 in its range; without fp16 it does nothing."""
     device: torch.device
     pictures: TrainingPictures
     held_out: list[Sample]
@@ -71,9 +95,29 @@ class Run:
     history: list[dict[str, float]] = field(default_factory=list)
 
     @property
-    def amp(self) -> bool:
-        """Whether the network computes in bfloat16."""
-        return self.device.type == "cuda" if self.plan.amp is None else self.plan.amp
+    def autocast(self) -> torch.autocast:
+        """The context in which the network computes."""
+        amp = precision(self.plan, self.device)
+        kind = torch.float16 if amp == "fp16" else torch.bfloat16
+        return torch.autocast(self.device.type, dtype=kind, enabled=amp != "off")
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next step."""
+        course = warm_cosine if self.recipe.schedule == "cosine" else warm_steps
+        return self.recipe.learning_rate * course(self.progress, self.recipe.warm_up)
+
+    @property
+    def best(self) -> dict[str, float] | None:
+        """The row of the epoch with the best validation, None before the first."""
+        rows = [row for row in self.history if "val_map" in row]
+        return max(rows, key=lambda row: row["val_map"]) if rows else None
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the validation has not become better for as long as the plan waits."""
+        waited = [row for row in self.history if "val_map" in row and row["epoch"] > (self.best or row)["epoch"]]
+        return self.plan.patience is not None and len(waited) >= self.plan.patience
 
     @property
     def steps_per_epoch(self) -> int:
@@ -109,6 +153,7 @@ class Run:
             plan=asdict(self.plan),
             network=self.network.state_dict(),
             optimizer=self.optimizer.state_dict(),
+            scaler=self.scaler.state_dict(),
             epoch=self.epoch,
             step=self.step,
             sums=self.sums,
@@ -135,20 +180,34 @@ class Run:
             )
         self.network.load_state_dict(state.network)
         self.optimizer.load_state_dict(state.optimizer)
+        self.scaler.load_state_dict(state.scaler)
         self.epoch, self.step, self.sums, self.history = state.epoch, state.step, state.sums, state.history
         self.provenance = state.provenance
 
 
-def start(data: ReidData, recipe: SdmMgim, plan: Plan, init: Path | None, device: torch.device) -> Run:
-    """A run before its first step, with random weights; `init` is only noted.
+def start(
+    data: ReidData, recipe: Recipe, plan: Plan, begin: Start, device: torch.device, share: tuple[int, int] = (0, 1)
+) -> Run:
+    """A run before its first step, with random weights; what it begins from is noted and not loaded.
+
+    Args:
+        data: the people.
+        recipe: the network and its losses.
+        plan: how long.
+        begin: label maps, and what it will begin from.
+        device: where it computes.
+        share: this process's of the steps' identities, see `TrainingPictures`.
 
     Raises:
         UserError: the data does not fit the recipe or the plan.
     """
+    if recipe.identities % share[1]:
+        raise UserError(f"--identities {recipe.identities}: cannot be shared by {share[1]} processes; take a multiple")
     samples, held_out = _split(data.train(), plan.validate_identities)
     folder = data if isinstance(data, FolderDataset) else None
     attributes = folder.attributes() if folder and recipe.attribute_weight > 0 else None
-    parts_of = folder if folder and recipe.parsing_weight > 0 and (data.root / "parts" / "train").is_dir() else None
+    labels = begin.labels or (folder.part_labels() if folder else None)
+    labels = labels if recipe.parsing_weight > 0 and labels and any(map(labels.path, samples)) else None
     sampler = build_sampler(
         samples,
         identities_per_step=recipe.identities,
@@ -156,28 +215,51 @@ def start(data: ReidData, recipe: SdmMgim, plan: Plan, init: Path | None, device
         steps_per_epoch=plan.steps_per_epoch,
         seed=plan.seed,
     )
-    pictures = TrainingPictures(samples, sampler, attributes, parts_of)
+    pictures = TrainingPictures(samples, sampler, attributes, labels, augmentation=recipe.augment, share=share)
     torch.manual_seed(plan.seed)
-    network = build_training_network(
-        recipe,
+    people = People(
         identities=len(pictures.labels),
+        cameras=1 + max(pictures.cameras.values()),
         attribute_sizes=attributes.sizes if attributes else (),
-        parsing=parts_of is not None,
+        parsing=labels is not None,
     )
+    network = build_training_network(recipe, people)
     network.to(device).to(memory_format=torch.channels_last)  # 1.3 to 1.5 times as fast as contiguous on CPUs
+    source = begin.init or begin.weights
     provenance: dict[str, Json] = {
         "data": data.label,
         "identities": len(pictures.labels),
         "pictures": len(samples),
-        "pictures_sha256": _fingerprint(samples, data.root, attributes, parts_of is not None),
-        "init": init.name if init else None,
-        "init_sha256": sha256(init) if init else None,
-        "learnt_before": trained_on(load_stored(init).provenance) if init else [],
+        "pictures_sha256": _fingerprint(samples, data.root, attributes, labels is not None),
+        "init": source.name if source else None,
+        "init_sha256": sha256(source) if source else None,
+        "learnt_before": trained_on(load_stored(begin.init).provenance) if begin.init else [],
         "edge_reid": edge_reid.__version__,
+        "git": _revision(),
         "torch": str(torch.__version__),  # a TorchVersion is no plain string: safe loading refuses it
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
     }
-    return Run(recipe, plan, network.train(), _optimizer(network, recipe), device, pictures, held_out, provenance)
+    optimizer = _optimizer(network, recipe)
+    scaler = torch.amp.GradScaler(device.type, enabled=precision(plan, device) == "fp16")
+    return Run(recipe, plan, network.train(), optimizer, scaler, device, pictures, held_out, provenance)
+
+
+def precision(plan: Plan, device: torch.device) -> Literal["off", "bf16", "fp16"]:
+    """What the network computes in."""
+    return plan.amp or ("bf16" if device.type == "cuda" else "off")
+
+
+def _revision() -> str | None:
+    """The commit of the checkout that this code runs from, with + where it was changed; None outside of one."""
+    root = Path(edge_reid.__file__).parent.parent
+    if not (root / ".git").exists():
+        return None
+    words = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+"]
+    try:
+        said = subprocess.run(words, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return said.stdout.strip() or None
 
 
 def _split(samples: list[Sample], held_out: int) -> tuple[list[Sample], list[Sample]]:
@@ -199,11 +281,16 @@ def _fingerprint(samples: list[Sample], root: Path, attributes: Attributes | Non
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _optimizer(network: TrainingNetwork, recipe: SdmMgim) -> torch.optim.Optimizer:
-    """AdamW without decay of biases and BatchNorm."""
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
+def _optimizer(network: TrainingNetwork, recipe: Recipe) -> torch.optim.Optimizer:
+    """SGD or AdamW without decay of biases and BatchNorm; "factor" is a group's share of the learning rate."""
+    deployed = network.network
+    trunk = {id(p) for part in (deployed.visible, deployed.thermal, deployed.shared) for p in part.parameters()}
+    groups = []
+    for in_trunk, factor in ((True, recipe.trunk_rate), (False, 1.0)):
+        own = [p for p in network.parameters() if p.requires_grad and (id(p) in trunk) == in_trunk]
+        for decays, decay in ((True, recipe.weight_decay), (False, 0.0)):
+            chosen = [p for p in own if (p.dim() > 1) == decays]
+            groups.append({"params": chosen, "weight_decay": decay, "factor": factor})
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
+    return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True)

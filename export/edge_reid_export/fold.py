@@ -7,7 +7,9 @@ Shapes: B crops of H x W pixels, C channels, h x w a map's size, N parts of size
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.models.resnet import Bottleneck
 
 from edge_reid.models.heads import EmbeddingHead, PartRelations, cubed_rows, stripe_bounds
 from edge_reid.models.input import MEAN, STD
@@ -27,7 +29,7 @@ class FoldedBranch(nn.Module):
         """Fold a branch, which is not changed.
 
         Args:
-            branch: of an OSNet two-stream network, in eval mode.
+            branch: of a two-stream network, in eval mode.
             modality: decides the crops' layout.
             size: (H, W) of the crops.
             for_int8: also rearrange what is slow in 8 bits only: mean pooling and the streams of an OSBlock.
@@ -35,16 +37,15 @@ class FoldedBranch(nn.Module):
         super().__init__()
         with torch.no_grad():
             first, *stages = branch.trunk.children()
-            stem, pool = first.children()
-            if not isinstance(stem, ConvLayer):
-                raise TypeError(f"a branch that starts with a ConvLayer expected, got {type(stem).__name__}")
+            stem, pool = _stem(first)
             self.input = FoldedInput(stem, modality, size)
             # Equal either way around. Pooling first tells the quantiser to leave the stem float, and keeps onnxruntime
             # from moving the quantisation in front of the pooling, where it has only a slow kernel (0.48 ms).
-            start = [pool, nn.ReLU()] if for_int8 and stem.conv.out_channels < WIDE_STEM else [nn.ReLU(), pool]
+            start = [pool, nn.ReLU()] if for_int8 and stem.out_channels < WIDE_STEM else [nn.ReLU(), pool]
             self.trunk = nn.Sequential(*start, *(_folded(stage, for_int8) for stage in stages))
             crops = torch.zeros(1, *size, *([3] if modality == "visible" else []), dtype=torch.uint8)
-            self.head = FoldedHead(branch.head, rows=self.trunk(self.input(crops)).shape[2])
+            rows = self.trunk(self.input(crops)).shape[2]
+            self.head = FoldedHead(branch.head, rows) if FoldedHead.fits(branch.head) else EmbeddingOf(branch.head)
         self.eval()
 
     def forward(self, crops: Tensor) -> Tensor:
@@ -52,9 +53,19 @@ class FoldedBranch(nn.Module):
         return embeddings
 
 
+def _stem(first: nn.Module) -> tuple[nn.Conv2d, nn.Module]:
+    """The first stage's convolution with its BatchNorm folded, and its pooling."""
+    *layers, pool = first.children()
+    if isinstance(layers[0], ConvLayer):
+        return fused(layers[0].conv, layers[0].bn), pool
+    return fused(layers[0], layers[1]), pool
+
+
 def _folded(module: nn.Module, for_int8: bool) -> nn.Module:
     if isinstance(module, OSBlock):
         return FoldedBlock(module, for_int8=for_int8)
+    if isinstance(module, Bottleneck):
+        return FoldedBottleneck(module)
     if isinstance(module, ConvLayer):
         return nn.Sequential(fused(module.conv, module.bn), nn.ReLU())
     if isinstance(module, nn.Sequential):
@@ -74,9 +85,9 @@ class FoldedInput(nn.Module):
 
     row: Tensor
 
-    def __init__(self, stem: ConvLayer, modality: Modality, size: tuple[int, int]) -> None:
+    def __init__(self, stem: nn.Conv2d, modality: Modality, size: tuple[int, int]) -> None:
         super().__init__()
-        self.conv = fused(stem.conv, stem.bn)
+        self.conv = stem
         self.conv.weight.data = self.conv.weight.data / (255 * torch.tensor(STD).reshape(1, 3, 1, 1))
         self.size = size
         self.mean = [255 * value for value in MEAN]
@@ -99,11 +110,42 @@ class FoldedInput(nn.Module):
         return maps
 
 
+class FoldedBottleneck(nn.Module):
+    """A block of ResNet-50 without BatchNorms: `(B, C_in, h, w) -> (B, C, h', w')`."""
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        pairs = [(block.get_submodule(f"conv{k}"), block.get_submodule(f"bn{k}")) for k in (1, 2, 3)]
+        self.reduce, self.spatial, self.expand = (fused(*pair) for pair in pairs)
+        self.skip = nn.Identity() if block.downsample is None else fused(*block.get_submodule("downsample").children())
+
+    def forward(self, maps: Tensor) -> Tensor:
+        mixed = self.expand(F.relu(self.spatial(F.relu(self.reduce(maps)))))
+        return F.relu(mixed + self.skip(maps))
+
+
+class EmbeddingOf(nn.Module):
+    """A head as it is, for those that have no faster form: `(B, C, h, w) -> (B, D)`, unit norm."""
+
+    def __init__(self, head: EmbeddingHead) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return self.head.embedding(self.head(maps))
+
+
 class FoldedHead(nn.Module):
     """The embedding head with all its stripes as one matrix product: `(B, C, h, w) -> (B, D)`, unit norm."""
 
     means: Tensor
     rests: Tensor
+
+    @staticmethod
+    def fits(head: EmbeddingHead) -> bool:
+        """Whether it is made of the global feature and related stripes."""
+        related = all(isinstance(block, PartRelations) for block in head.granularities)
+        return bool(related and len(head.granularities) and head.balanced and head.whole_dim and not head.semantic)
 
     def __init__(self, head: EmbeddingHead, rows: int) -> None:
         super().__init__()
@@ -112,8 +154,7 @@ class FoldedHead(nn.Module):
         self.blocks = nn.ModuleList(FoldedRelations(block) for block in blocks)
         self.register_buffer("means", _means(rows, self.counts))
         self.register_buffer("rests", block_diagonal((1 - torch.eye(n)) / (n - 1) for n in self.counts))
-        self.whole_neck = Affine(head.whole_neck)
-        self.parts_neck = Affine(head.parts_neck)
+        self.whole_neck, self.parts_neck = (Affine(neck) for neck in (head.whole_neck, head.parts_neck) if neck)
 
     def forward(self, maps: Tensor) -> Tensor:
         pooled = torch.matmul(cubed_rows(maps), self.means).pow(1 / 3).transpose(1, 2)

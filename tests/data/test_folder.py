@@ -67,7 +67,9 @@ def test_a_folder_for_testing_only_is_a_data_folder(tmp_path: Path) -> None:
 def test_a_label_map_lies_at_the_place_of_its_picture(root: Path) -> None:
     labels = put(root, "parts/train/visible/00007/c1_b.png")
     dataset = FolderDataset(root)
-    paths = {sample.path.name: dataset.parts_path(sample) for sample in dataset.train()}
+    found = dataset.part_labels()
+    assert found is not None
+    paths = {sample.path.name: found.path(sample) for sample in dataset.train()}
     assert paths.pop("c1_b.jpg") == labels
     assert set(paths.values()) == {None}
 

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from edge_reid.data import FolderDataset
-from edge_reid.data.loader import Batch, StepKey, TrainingPictures, build_loader, read_labels
+from edge_reid.data.loader import Batch, StepKey, TrainingPictures, build_loader
+from edge_reid.data.parts import read_labels
 from edge_reid.data.sampler import build_sampler
 from edge_reid.losses.attribute_cross_entropy import UNKNOWN
 from edge_reid.losses.parsing import IGNORE
@@ -39,11 +40,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def pictures(root: Path) -> TrainingPictures:
+def pictures(root: Path, share: tuple[int, int] = (0, 1)) -> TrainingPictures:
     dataset = FolderDataset(root)
     samples = dataset.train()
     sampler = build_sampler(samples, identities_per_step=4, pictures_per_identity=2, steps_per_epoch=2, seed=0)
-    return TrainingPictures(samples, sampler, dataset.attributes(), dataset)
+    return TrainingPictures(samples, sampler, dataset.attributes(), dataset.part_labels(), share=share)
 
 
 def equal(first: Batch, second: Batch) -> bool:
@@ -78,6 +79,25 @@ def test_the_key_alone_decides_the_batch_in_any_order_and_process(root: Path) ->
     assert all(equal(a, b) for a, b in zip(here, reversed(backwards), strict=True))
     assert all(equal(a, b) for a, b in zip(here, elsewhere, strict=True))
     assert not torch.equal(here[0].visible, here[1].visible)
+
+
+def test_shares_of_a_step_are_its_pictures_as_they_are(root: Path) -> None:
+    whole = pictures(root)[KEYS[0]]
+    shares = [pictures(root, (rank, 2))[KEYS[0]] for rank in range(2)]
+    for half in range(2):
+        assert torch.equal(torch.cat([(share.visible, share.thermal)[half] for share in shares]), whole[half])
+    for field in range(len(whole.targets)):
+        rows = [share.targets[field].chunk(2) for share in shares]
+        joined = torch.cat([rows[rank][half] for half in range(2) for rank in range(2)])
+        assert torch.equal(joined, whole.targets[field])
+    people = [set(share.targets.identities.tolist()) for share in shares]
+    assert not people[0] & people[1]
+
+
+def test_cameras_are_counted_within_their_modality(root: Path) -> None:
+    targets = pictures(root)[KEYS[0]].targets
+    for modality in (0, 1):
+        assert set(targets.cameras[targets.modalities == modality].tolist()) <= {0, 1}
 
 
 def test_reading_a_batch_leaves_the_generator_of_the_process_alone(root: Path) -> None:

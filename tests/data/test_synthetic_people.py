@@ -60,8 +60,10 @@ def test_the_folder_reads_as_a_data_set_with_attributes_and_parts(written: Path)
     assert known is not None
     assert list(known.values[1]) == [value for value, _ in person_of(SMALL.seed, 1).attributes().values()]
     assert all(0 <= value < size for row in known.values.values() for value, size in zip(row, known.sizes, strict=True))
+    found = dataset.part_labels()
+    assert found is not None
     for sample in dataset.train():
-        path = dataset.parts_path(sample)
+        path = found.path(sample)
         assert path is not None
         labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         assert labels.shape == (64, 32)

@@ -124,8 +124,10 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_baselines_give_unit_vectors_in_the_order_of_the_samples(people: Path) -> None:
     dataset = FolderDataset(people)
     samples = dataset.query("thermal")
+    labels = dataset.part_labels()
+    assert labels is not None
     pixels = raw_pixels(samples)
-    outlines = silhouettes([path for sample in samples if (path := dataset.parts_path(sample))])
+    outlines = silhouettes([path for sample in samples if (path := labels.path(sample))])
     for found in (pixels, outlines):
         assert np.linalg.norm(found, axis=1) == pytest.approx(np.ones(8), abs=1e-5)
     np.testing.assert_allclose(raw_pixels(samples[::-1]), pixels[::-1])

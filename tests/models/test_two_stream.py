@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from edge_reid.models import TwoStream, build_network, build_training_network, normalize
+from edge_reid import recipes
+from edge_reid.models import TwoStream, build_network, normalize
 from edge_reid.recipes.sdm_mgim import SdmMgim
+from tests.steps import step
 
 
 def network(share_from: int = 2, share_mode: Literal["stage", "conv"] = "stage", width: float = 0.25) -> TwoStream:
@@ -68,12 +70,11 @@ def test_embeddings_have_unit_norm_and_the_documented_size() -> None:
     assert torch.allclose(embedding.norm(dim=1), torch.ones(2), atol=1e-6)
 
 
-def test_the_embedding_is_bit_identical_without_the_train_only_parts() -> None:
-    numbers = SdmMgim(width=0.25, granularities=(2, 3), part_dim=16)
-    torch.manual_seed(1)
-    training = build_training_network(numbers, identities=7, attribute_sizes=(2, 3), parsing=True)
-    training.train()(torch.randn(4, 3, 64, 32), torch.randn(4, 3, 64, 32))  # statistics of their own
-    bare = build_network(numbers)
+@pytest.mark.parametrize("name", recipes.names())
+def test_the_embedding_is_bit_identical_without_the_train_only_parts(name: str) -> None:
+    recipe = recipes.changed(recipes.get(name), {"arch": "osnet", "width": 0.25, "part_dim": 16, "size": [64, 32]})
+    training, _ = step(recipe)  # which gave its BatchNorms statistics of their own
+    bare = build_network(recipe)
     prefix = "network."
     bare.load_state_dict(
         {k.removeprefix(prefix): v for k, v in training.state_dict().items() if k.startswith(prefix)}, strict=True

@@ -6,36 +6,25 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-import torch
 
 from edge_reid import recipes
-from edge_reid.data.loader import Targets
 from edge_reid.errors import UserError
-from edge_reid.models import build_training_network
-from edge_reid.models.build import TrainingOutput
+from edge_reid.models.output import TrainingOutput
 from edge_reid.recipes.sdm_mgim import SdmMgim
+from tests.steps import step
 
 SMALL = SdmMgim(width=0.25, granularities=(2, 4), part_dim=16, size=(64, 32))
 
 
 @pytest.fixture(scope="module")
-def step() -> tuple[TrainingOutput, Targets]:
-    torch.manual_seed(0)
-    network = build_training_network(SMALL, identities=3, attribute_sizes=(2, 3), parsing=True)
-    identities = torch.tensor([0, 0, 1, 1])
-    targets = Targets(
-        identities=identities.repeat(2),
-        modalities=torch.arange(2).repeat_interleave(4),
-        attributes=torch.tensor([[0, 2], [0, 2], [1, -1], [1, -1]]).repeat(2, 1),
-        parts=torch.randint(0, 6, (8, 64, 32), dtype=torch.uint8),
-    )
-    return network(torch.randn(4, 3, 64, 32), torch.randn(4, 3, 64, 32)), targets
+def output() -> TrainingOutput:
+    return step(SMALL)[1]
 
 
 def test_recipes_are_found_by_name_and_know_theirs() -> None:
-    assert recipes.names() == ["sdm-mgim"]
-    assert recipes.name_of(recipes.get("sdm-mgim")) == "sdm-mgim"
-    with pytest.raises(UserError, match="recipe 'sdm' does not exist; choose one of: sdm-mgim"):
+    assert recipes.names() == ["sdm-mgim", "psfl", "cscl", "mmff-sd", "baseline", "hctri"]
+    assert [recipes.name_of(recipes.get(name)) for name in recipes.names()] == recipes.names()
+    with pytest.raises(UserError, match="recipe 'sdm' does not exist; choose one of: sdm-mgim, psfl"):
         recipes.get("sdm")
 
 
@@ -54,8 +43,9 @@ def test_a_number_of_another_version_is_refused() -> None:
     [
         ({"width": 0.3}, r"width 0\.3"),
         ({"share_from": 6}, "share_from 6"),
-        ({"granularities": (2, 1)}, "two stripes"),
-        ({"granularities": ()}, "two stripes"),
+        ({"granularities": (2, 1)}, "2 or more stripes"),
+        ({"students": (4,)}, "of stages 0 to 3"),
+        ({"whole": False}, "need the global feature"),
         ({"part_dim": 0}, "part_dim 0"),
         ({"size": (250, 128)}, "size 250x128"),
         ({"size": (16, 16)}, "size 16x16"),
@@ -87,32 +77,34 @@ def test_pictures_grow_by_their_shares_of_the_training(shares: tuple[float, ...]
     assert [recipe.size_at(progress) for progress in (0.0, 0.25, 0.5, 0.999)] == sizes
 
 
-def test_the_total_is_the_weighted_sum_of_its_terms(step: tuple[TrainingOutput, Targets]) -> None:
+def test_the_total_is_the_weighted_sum_of_its_terms(output: TrainingOutput) -> None:
     recipe = replace(
         SMALL, identity_weight=0.5, distillation_weight=3.0, attribute_weight=7.0, parsing_weight=11.0, teacher_from=0.0
     )
-    total, terms = recipe.loss(*step, 1.0)
+    total, terms = recipe.loss(output, 1.0)
     weights = {"identity": 0.5, "center": 1.0, "distillation": 1.5, "attributes": 7.0, "parsing": 11.0}
     assert set(terms) == set(weights)
     assert float(total.detach()) == pytest.approx(sum(weights[name] * float(terms[name].detach()) for name in terms))
 
 
-def test_the_teacher_gains_weight_as_it_learns(step: tuple[TrainingOutput, Targets]) -> None:
+def test_the_teacher_gains_weight_as_it_learns(output: TrainingOutput) -> None:
     recipe = replace(SMALL, teacher_from=0.5)
     begin, middle, later, end = (
-        float(recipe.loss(*step, p)[1]["distillation"].detach()) for p in (0.0, 0.25, 0.5, 1.0)
+        float(recipe.loss(output, p)[1]["distillation"].detach()) for p in (0.0, 0.25, 0.5, 1.0)
     )
     assert begin < middle < later == end
 
 
 def test_a_loss_of_nothing_but_the_students_does_not_reach_the_teacher() -> None:
-    torch.manual_seed(0)
-    network = build_training_network(SMALL, identities=3)
-    output = network(torch.randn(4, 3, 64, 32), torch.randn(4, 3, 64, 32))
-    targets = Targets(
-        torch.tensor([0, 0, 1, 1] * 2), torch.arange(2).repeat_interleave(4), torch.empty(8, 0), torch.empty(0)
-    )
-    SMALL.loss(output, targets, 1.0)[1]["distillation"].backward()
+    network, output = step(SMALL)
+    SMALL.loss(output, 1.0)[1]["distillation"].backward()
     assert network.classifiers["whole"].weight.grad is None
     assert all(parameter.grad is None for parameter in network.network.head.parameters())
-    assert network.classifiers["students"].weight.grad is not None
+    assert network.get_parameter("students.classifiers.weight").grad is not None
+
+
+def test_without_students_nothing_distils() -> None:
+    recipe = replace(SMALL, students=())
+    network, output = step(recipe)
+    assert not hasattr(network, "students")
+    assert "distillation" not in recipe.loss(output, 1.0)[1]

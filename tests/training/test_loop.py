@@ -24,7 +24,7 @@ from edge_reid.recipes.sdm_mgim import SdmMgim
 from edge_reid.training.checkpoint import load_model, load_state
 from edge_reid.training.evaluate import evaluate_checkpoint
 from edge_reid.training.loop import train
-from edge_reid.training.run import Plan
+from edge_reid.training.run import Plan, Start
 
 RECIPE = SdmMgim(
     width=0.25, granularities=(2,), part_dim=16, size=(64, 32), identities=3, pictures=2, shares=(0.5, 0.5)
@@ -112,7 +112,13 @@ def test_a_folder_with_another_run_is_not_touched(people: Path, finished: Path) 
     with pytest.raises(UserError, match=r"other numbers \(margin 0\.3 -> 0\.5\)"):
         train(data=FolderDataset(people), out=finished, recipe=replace(RECIPE, margin=0.5), plan=PLAN)
     with pytest.raises(UserError, match=r"begun from random weights, not from model.safetensors"):
-        train(data=FolderDataset(people), out=finished, recipe=RECIPE, plan=PLAN, init=finished / "model.safetensors")
+        train(
+            data=FolderDataset(people),
+            out=finished,
+            recipe=RECIPE,
+            plan=PLAN,
+            begin=Start(init=finished / "model.safetensors"),
+        )
     with pytest.raises(UserError, match=r"other numbers \(epochs 4 -> 5\)"):
         train(data=FolderDataset(people), out=finished, recipe=RECIPE, plan=replace(PLAN, epochs=5))
 
@@ -139,7 +145,15 @@ def test_a_run_cannot_go_on_from_another_model(people: Path, finished: Path, tmp
     thread.join()
     init = finished / "model.safetensors"
     with pytest.raises(UserError, match=r"begun from random weights, not from model.safetensors"):
-        train(data=FolderDataset(people), out=out, recipe=RECIPE, plan=PLAN, init=init, device="cpu", workers=0)
+        train(
+            data=FolderDataset(people),
+            out=out,
+            recipe=RECIPE,
+            plan=PLAN,
+            begin=Start(init=init),
+            device="cpu",
+            workers=0,
+        )
 
 
 def test_a_corrupt_picture_stops_a_run_in_one_line_whoever_reads_it(people: Path, tmp_path: Path) -> None:
@@ -176,7 +190,7 @@ def test_further_training_starts_from_a_published_model(
         out=tmp_path,
         recipe=RECIPE,
         plan=Plan(epochs=0),
-        init=published,
+        begin=Start(init=published),
         device="cpu",
         workers=0,
     )
@@ -264,7 +278,13 @@ def test_a_model_of_one_split_of_regdb_is_not_measured_on_another(tmp_path: Path
     with pytest.raises(UserError, match=r"was trained on RegDB split 1, .*choose --split 1 or train on this split"):
         evaluate_checkpoint(model, RegDb(root, split=2), device="cpu")
     further = train(
-        data=RegDb(root, split=2), out=tmp_path / "more", recipe=RECIPE, plan=plan, init=model, device="cpu", workers=0
+        data=RegDb(root, split=2),
+        out=tmp_path / "more",
+        recipe=RECIPE,
+        plan=plan,
+        begin=Start(init=model),
+        device="cpu",
+        workers=0,
     )
     with pytest.raises(UserError, match="was trained on RegDB split 1"):
         evaluate_checkpoint(further, RegDb(root, split=2), device="cpu")

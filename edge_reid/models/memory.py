@@ -1,0 +1,105 @@
+"""Train-only: what every person looked like in every view, and the teacher that this makes.
+
+From what the abstract of MMFF-SD says (10.3724/SP.J.1089.2024.19886) and related work; the formulas are this project's.
+Shapes: B rows of a step, C the global feature's size, I identities, S views per modality.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from edge_reid.models.output import Auxiliary, Classify, TrainingOutput
+
+Scope = Literal["other", "own", "both"]
+
+MOST_VIEWS = 8
+"""More cameras share the slots: camera s of a modality writes slot s modulo this."""
+
+
+class MemoryOutput(NamedTuple):
+    """What the memory knows of each row's person."""
+
+    logits: Tensor
+    """`(B, I)`"""
+    features: Tensor
+    """`(B, C)`"""
+    valid: Tensor
+    """`(B,)` bool: at least one view was there."""
+
+
+class ViewMemory(Auxiliary):
+    """A running mean of the BNNeck feature per identity, modality and camera; first a copy, then (1 - s) old + s new.
+
+    The teacher of a row is the mean of its person's views in the other modality, those weighing more of which the
+    global classifier is surer who it is (softmax of log p).
+    """
+
+    features: Tensor
+    written: Tensor
+
+    def __init__(
+        self, feature_dim: int, identities: int, cameras: int, *, share: float = 0.8, scope: Scope = "other"
+    ) -> None:
+        """Make an empty memory.
+
+        Args:
+            feature_dim: C.
+            identities: I.
+            cameras: of the modality that has more of them.
+            share: s, of the new feature.
+            scope: which modality's views teach.
+        """
+        super().__init__()
+        views = min(cameras, MOST_VIEWS)
+        self.share, self.scope = share, scope
+        self.register_buffer("features", torch.zeros(identities, 2, views, feature_dim))
+        self.register_buffer("written", torch.zeros(identities, 2, views, dtype=torch.bool))
+
+    def forward(self, output: TrainingOutput, classify: Classify) -> MemoryOutput:
+        """What the views before this step say; then the step's own features are written."""
+        targets = output.targets
+        with torch.no_grad():
+            said = self.teach(targets.identities, targets.modalities, classify)
+            rows = [targets.identities, targets.modalities, targets.cameras, output.head.whole_bn.float()]
+            self.write(*(_of_all_processes(row) for row in rows))
+        return said
+
+    def teach(self, identities: Tensor, modalities: Tensor, classify: Classify) -> MemoryOutput:
+        """`(B,)` identities and modalities of the rows -> what their teacher says."""
+        views, written = self.features[identities], self.written[identities]
+        if self.scope != "both":
+            side = (modalities if self.scope == "own" else 1 - modalities).reshape(-1, 1, 1)
+            views = views.gather(1, side.unsqueeze(3).expand(-1, 1, *views.shape[2:]))
+            written = written.gather(1, side.expand(-1, 1, written.shape[2]))
+        views, written = views.flatten(1, 2), written.flatten(1)
+        logits = classify(views.flatten(0, 1)).reshape(*views.shape[:2], -1)
+        sure = logits.float().log_softmax(2).gather(2, identities.reshape(-1, 1, 1).expand(-1, views.shape[1], 1))
+        valid = written.any(1)
+        scores = sure.squeeze(2).masked_fill(~written & valid.unsqueeze(1), -torch.inf)
+        taught = (scores.softmax(1).unsqueeze(2) * views).sum(1)
+        return MemoryOutput(classify(taught), taught, valid)
+
+    def write(self, identities: Tensor, modalities: Tensor, cameras: Tensor, features: Tensor) -> None:
+        """Take `(B, C)` features in; pictures of one view in one step count as their mean."""
+        count, sides, views, _ = self.features.shape
+        slots = (identities * sides + modalities) * views + cameras % views
+        slots, place = torch.unique(slots, return_inverse=True)
+        sums = features.new_zeros(len(slots), features.shape[1]).index_add_(0, place, features)
+        means = sums / torch.bincount(place).unsqueeze(1)
+        old, written = self.features.reshape(count * sides * views, -1), self.written.reshape(-1)
+        share = torch.where(written[slots], self.share, 1.0).unsqueeze(1)
+        old[slots] = (1 - share) * old[slots] + share * means
+        written[slots] = True
+
+
+def _of_all_processes(rows: Tensor) -> Tensor:
+    """The rows of all processes of a data-parallel run; these rows without one."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return rows
+    gathered = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
+    dist.all_gather(gathered, rows.contiguous())
+    return torch.cat(gathered)
