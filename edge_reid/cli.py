@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import subcommand
 
-from edge_reid.commands import Benchmark, Demo, Doctor, Evaluate, Export, Recipes, Synth, Train
+from edge_reid.commands import Ablate, Benchmark, Demo, Doctor, Evaluate, Export, Recipes, Synth, Train
 from edge_reid.errors import CheckFailed, UserError, one_line
 
 Command = (
@@ -18,6 +18,7 @@ Command = (
     | Annotated[Train, subcommand("train")]
     | Annotated[Recipes, subcommand("recipes")]
     | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[Ablate, subcommand("ablate")]
     | Annotated[Export, subcommand("export")]
     | Annotated[Benchmark, subcommand("benchmark")]
     | Annotated[Doctor, subcommand("doctor")]

@@ -6,6 +6,6 @@ device needs work without torch.
 
 from edge_reid.commands.bundles import Benchmark, Doctor, Export
 from edge_reid.commands.people import Demo, Synth
-from edge_reid.commands.training import Evaluate, Recipes, Train
+from edge_reid.commands.training import Ablate, Evaluate, Recipes, Train
 
-__all__ = ["Benchmark", "Demo", "Doctor", "Evaluate", "Export", "Recipes", "Synth", "Train"]
+__all__ = ["Ablate", "Benchmark", "Demo", "Doctor", "Evaluate", "Export", "Recipes", "Synth", "Train"]

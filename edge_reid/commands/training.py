@@ -36,7 +36,7 @@ class Train:
     init: Path | None = None
     """Model to start from, `reference` for the one that the project carries; the network's numbers are its own."""
     weights: Path | None = None
-    """Trunk weights to start from: OSNet of torchreid or ResNet-50 of torchvision, a file that you have."""
+    """Trunk to start from: OSNet of torchreid, ResNet-50 of torchvision, or a model of any recipe (`reference`)."""
     parts: Path | None = None
     """Folder of label maps, PICTURE.png for each picture; a data folder's own parts/ when not given."""
     set: tuple[str, ...] = ()
@@ -99,7 +99,8 @@ class Train:
         from edge_reid.training.run import Plan, Start
 
         init = checkpoint_file(self.init) if self.init else None
-        if init and self.weights:
+        weights = checkpoint_file(self.weights) if self.weights else None
+        if init and weights:
             raise UserError("--weights: --init brings a whole network; give one of them")
         plan = Plan(
             epochs=self.epochs, steps_per_epoch=self.steps, seed=self.seed, validate_identities=self.validate,
@@ -109,7 +110,7 @@ class Train:
         labels = PartLabels(data.root, self.parts) if self.parts else None
         train(
             data=data, out=self.out, recipe=self._recipe(init), plan=plan, device=self.device, workers=self.workers,
-            begin=Start(init=init, weights=self.weights, labels=labels),
+            begin=Start(init=init, weights=weights, labels=labels),
         )  # fmt: skip
 
     def _recipe(self, init: Path | None) -> Recipe:
@@ -209,3 +210,25 @@ class Evaluate:
             print(e.protocol)
         if self.sheet:
             print(f"{self.sheet}: some rankings in pictures")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ablate:
+    """Train every cell of a grid with several seeds and write one table; run the same command again to go on."""
+
+    grid: Positional[Path]
+    """A TOML file, see docs/ablations.toml."""
+    data: Path | None = None
+    """Data folder to train and test on; the grid draws its own people when not given."""
+    out: Path = Path("runs/ablation")
+    """Folder of the cells, ablation.md and ablation.json."""
+    jobs: int | None = None
+    """Cells at a time; one per processor when not given. With one GPU: 1."""
+
+    def run(self) -> None:
+        """Run what is left and print the table."""
+        from edge_reid.ablation import ablate
+
+        _, page = ablate(self.grid, self.out, self.data, jobs=self.jobs, tell=lambda line: print(line, flush=True))
+        print(page.read_text(encoding="utf-8"))
+        print(f"{page}: the table")

@@ -1,4 +1,4 @@
-"""Trunk weights that others trained: OSNet from torchreid, ResNet-50 from torchvision, from a file that you have.
+"""Trunk weights from elsewhere: OSNet of torchreid, ResNet-50 of torchvision, or the trunk of a model of this project.
 
 Only tensors are read (`weights_only`, or safetensors): a checkpoint that needs code to be loaded is refused.
 """
@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from edge_reid.errors import UserError
+from edge_reid.models.resnet import RESNET50_CHANNELS
 from edge_reid.models.two_stream import TwoStream
 
 
@@ -24,7 +25,8 @@ def import_weights(network: TwoStream, path: Path) -> str:
     Args:
         network: changed in place.
         path: a .pth, .pt, .tar or .safetensors of torchreid's OSNet or torchvision's ResNet-50, with or without
-            "state_dict" around and "module." before the names.
+            "state_dict" around and "module." before the names; or a model.safetensors of this project, of any recipe,
+            whose visible stream both streams then start from.
 
     Returns:
         A line that says how many tensors matched, which were skipped, and why.
@@ -32,8 +34,9 @@ def import_weights(network: TwoStream, path: Path) -> str:
     Raises:
         UserError: the file is missing, not safe to read, or of another network: a tensor of the trunk is not in it.
     """
-    found = _read(path)
-    places = _places(network)
+    names = _stage_names(network.channels)
+    found = _by_authors(_read(path), names)
+    places = _places(network, names)
     own = network.state_dict()
     taken: dict[str, Tensor] = {}
     wrong = [f"{name} is {tuple(w.shape)} here {tuple(own[places[name][0]].shape)}" for name, w in found.items()
@@ -49,35 +52,51 @@ def import_weights(network: TwoStream, path: Path) -> str:
         if name in found:
             taken |= dict.fromkeys(place, found[name])
     network.load_state_dict(taken, strict=False)
-    skipped = sorted({name.rsplit(".", 1)[0] for name in found if name not in places})
+    skipped = sorted({name.split(".")[0] for name in found if name not in places})
     left = f"; skipped, as a trunk has no such layer: {', '.join(skipped)}" if skipped else "; none skipped"
     matched = sum(name in places for name in found)
     return f"weights of {path}: {matched} of {len(found)} tensors matched, into both streams{left}"
 
 
-def _places(network: TwoStream) -> dict[str, list[str]]:
+_StageNames = list["str | tuple[str, ...]"]
+
+
+def _places(network: TwoStream, names: _StageNames) -> dict[str, list[str]]:
     """The names of the trunk's tensors as their authors have them -> where they are in the network, once or twice."""
-    stages = _stage_names(network)
     places: dict[str, list[str]] = {}
-    specific = len(network.visible)
     for name in network.state_dict():
-        stream, _, rest = name.partition(".")
-        if stream not in ("visible", "thermal", "shared"):
-            continue
-        place, _, inner = rest.partition(".")
-        stage = stages[int(place) + (specific if stream == "shared" else 0)]
-        if isinstance(stage, tuple):
-            child, _, inner = inner.partition(".")
-            original = ".".join(filter(None, (stage[int(child)], inner)))
-        else:
-            original = f"{stage}.{inner}"
-        places.setdefault(original, []).append(name)
+        original = _authors_name(name, names, len(network.visible))
+        if original is not None:
+            places.setdefault(original, []).append(name)
     return places
 
 
-def _stage_names(network: TwoStream) -> list[str | tuple[str, ...]]:
+def _by_authors(found: dict[str, Tensor], names: _StageNames) -> dict[str, Tensor]:
+    """A model of this project as its trunk's authors would have saved its visible stream; others as they are."""
+    own = {name.removeprefix("network."): tensor for name, tensor in found.items() if name.startswith("network.")}
+    if not own:
+        return found
+    specific = len({name.split(".")[1] for name in own if name.startswith("visible.")})
+    renamed = {name: _authors_name(name, names, specific) for name in own if not name.startswith("thermal.")}
+    return {original or name: own[name] for name, original in renamed.items()}
+
+
+def _authors_name(name: str, names: _StageNames, specific: int) -> str | None:
+    """The authors' name of a tensor of a two-stream network with so many doubled stages; None outside of the trunk."""
+    stream, _, rest = name.partition(".")
+    if stream not in ("visible", "thermal", "shared"):
+        return None
+    place, _, inner = rest.partition(".")
+    stage = names[int(place) + (specific if stream == "shared" else 0)]
+    if isinstance(stage, str):
+        return f"{stage}.{inner}"
+    child, _, inner = inner.partition(".")
+    return f"{stage[int(child)]}.{inner}"
+
+
+def _stage_names(channels: tuple[int, ...]) -> _StageNames:
     """What the authors call the five stages; the first one's children have names of their own."""
-    if network.channels[4] == 2048:
+    if channels[4] == RESNET50_CHANNELS[4]:
         return [("conv1", "bn1", "relu", "maxpool"), "layer1", "layer2", "layer3", "layer4"]
     return [("conv1", "maxpool"), "conv2", "conv3", "conv4", "conv5"]
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck, ResNet
 
+RESNET50_CHANNELS = (64, 256, 512, 1024, 2048)
+"""Of the maps after the five stages."""
+
 
 class ResNet50(ResNet):  # type: ignore[misc]  # torchvision is untyped
     """`(B, 3, H, W)` normalised RGB `-> (B, 2048, H / 16, W / 16)`; torchvision's checkpoints load by name."""
 
-    channels = (64, 256, 512, 1024, 2048)
-    """Of the maps after the five stages."""
+    channels = RESNET50_CHANNELS
 
     def __init__(self) -> None:
         super().__init__(Bottleneck, [3, 4, 6, 3])

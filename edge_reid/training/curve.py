@@ -9,6 +9,11 @@ from pathlib import Path
 from edge_reid.charts import ACCENT, INK, SOFT, WARM, figure, svg
 from edge_reid.files import atomic_file
 
+TERMS = (
+    "identity", "distillation", "center", "triplet", "alignment", "mining", "division", "modal", "fused", "guidance",
+)  # fmt: skip
+"""Of all recipes; attributes and part labels are left out."""
+
 
 def write_curve(path: Path, history: Sequence[dict[str, float]]) -> None:
     """Write an SVG: the losses of every epoch, and beside them how many people are recognised.
@@ -19,8 +24,10 @@ def write_curve(path: Path, history: Sequence[dict[str, float]]) -> None:
     """
     epochs = [row["epoch"] for row in history]
     plot, (losses, people) = figure(9.6, 3.0, columns=2)
-    for name, color in (("identity", ACCENT), ("distillation", WARM), ("center", SOFT)):
-        losses.plot(epochs, [row[name] for row in history], color=color, label=name, marker=".")
+    names = [name for name in TERMS if any(name in row for row in history)]
+    for name, color in zip(names, itertools.cycle((ACCENT, WARM, SOFT, INK)), strict=False):
+        known = [row for row in history if name in row]
+        losses.plot([row["epoch"] for row in known], [row[name] for row in known], color=color, label=name, marker=".")
     losses.set_ylabel("loss")
     people.plot(
         epochs, [100 * row["accuracy"] for row in history], color=SOFT, label="training people named", marker="."
