@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 
-from edge_reid.data.transforms import augment
+from edge_reid.data.transforms import CHANNEL_FILL, Augmentation, ChannelErasing, ChannelExchange, augment
 from edge_reid.losses.parsing import IGNORE
 from edge_reid.types import MODALITIES, Modality
 
@@ -73,3 +75,64 @@ def test_colour_vanishes_from_about_half_of_the_visible_pictures() -> None:
         crop, _ = augment(crop_of("visible"), torch.zeros(SIZE, dtype=torch.uint8), "visible")
         grey += int(torch.equal(crop[..., 0], crop[..., 1]))
     assert 15 < grey < 45
+
+
+def test_channel_exchange_lets_one_plane_stand_for_all() -> None:
+    planes = torch.stack([torch.full(SIZE, value, dtype=torch.uint8) for value in (10, 20, 30)])
+    chosen = set()
+    for seed in range(30):
+        torch.manual_seed(seed)
+        changed = ChannelExchange(1.0)(planes)
+        assert len(changed.unique()) == 1
+        assert changed.shape == planes.shape
+        chosen.add(int(changed[0, 0, 0]))
+    assert chosen == {10, 20, 30}
+    torch.manual_seed(0)
+    assert torch.equal(ChannelExchange(0.0)(planes), planes)
+
+
+@pytest.mark.parametrize("planes", [1, 3])
+def test_channel_erasing_writes_one_rectangle_of_a_colour_and_hides_its_labels(planes: int) -> None:
+    stacked = torch.full((planes + 1, *SIZE), 200, dtype=torch.uint8)
+    areas = []
+    for seed in range(60):
+        torch.manual_seed(seed)
+        changed = ChannelErasing(1.0)(stacked)
+        erased = changed[-1] == 0
+        rows, columns = erased.any(1).nonzero(), erased.any(0).nonzero()
+        tall, wide = int(rows.max() - rows.min()) + 1, int(columns.max() - columns.min()) + 1
+        assert tall * wide == int(erased.sum()), "a rectangle"
+        for plane, fill in zip(changed[:-1], CHANNEL_FILL, strict=False):
+            assert bool((plane[erased] == fill).all())
+            assert bool((plane[~erased] == 200).all())
+        areas.append(tall * wide / (SIZE[0] * SIZE[1]))
+    assert 0.01 < min(areas) < 0.1 < 0.3 < max(areas) <= 0.42
+    torch.manual_seed(0)
+    assert torch.equal(ChannelErasing(0.0)(stacked), stacked)
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+@pytest.mark.parametrize("augmentation", get_args(Augmentation))
+def test_every_augmentation_keeps_shape_type_and_the_labels_of_its_pixels(
+    augmentation: Augmentation, modality: Modality
+) -> None:
+    crop, labels = crop_of(modality), torch.randint(0, 6, SIZE, dtype=torch.uint8)
+    for seed in range(10):
+        torch.manual_seed(seed)
+        changed, moved = augment(crop, labels, modality, augmentation)
+        assert (changed.dtype, changed.shape, moved.shape) == (torch.uint8, crop.shape, labels.shape)
+        assert set(moved.unique().tolist()) <= {*range(6), IGNORE}
+
+
+def test_light_changes_shift_and_flip_and_nothing_else() -> None:
+    crop = torch.arange(1, 1 + SIZE[0] * SIZE[1], dtype=torch.int32).remainder(255).add(1).to(torch.uint8).reshape(SIZE)
+    seen = set()
+    for seed in range(20):
+        torch.manual_seed(seed)
+        changed, labels = augment(crop, torch.zeros(SIZE, dtype=torch.uint8), "thermal", "light")
+        inside = labels != IGNORE
+        assert bool((changed[~inside] == 0).all()), "what came from outside is black"
+        shown = changed[inside]
+        assert set(shown.tolist()) <= set(crop.unique().tolist())
+        seen.add(tuple(changed.flatten().tolist()))
+    assert len(seen) == 20
