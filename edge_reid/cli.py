@@ -9,12 +9,13 @@ from typing import Annotated
 import tyro
 from tyro.conf import subcommand
 
-from edge_reid.commands import Ablate, Benchmark, Demo, Doctor, Evaluate, Export, Recipes, Synth, Train
+from edge_reid.commands import Ablate, Benchmark, Data, Demo, Doctor, Evaluate, Export, Recipes, Synth, Train
 from edge_reid.errors import CheckFailed, UserError, one_line
 
 Command = (
     Annotated[Demo, subcommand("demo")]
     | Annotated[Synth, subcommand("synth")]
+    | Annotated[Data, subcommand("data")]
     | Annotated[Train, subcommand("train")]
     | Annotated[Recipes, subcommand("recipes")]
     | Annotated[Evaluate, subcommand("evaluate")]

@@ -5,7 +5,7 @@ device needs work without torch.
 """
 
 from edge_reid.commands.bundles import Benchmark, Doctor, Export
-from edge_reid.commands.people import Demo, Synth
+from edge_reid.commands.people import Data, Demo, Synth
 from edge_reid.commands.training import Ablate, Evaluate, Recipes, Train
 
-__all__ = ["Ablate", "Benchmark", "Demo", "Doctor", "Evaluate", "Export", "Recipes", "Synth", "Train"]
+__all__ = ["Ablate", "Benchmark", "Data", "Demo", "Doctor", "Evaluate", "Export", "Recipes", "Synth", "Train"]

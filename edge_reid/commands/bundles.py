@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
+from edge_reid.errors import UserError
 from edge_reid.progress import print_table, progress
 from edge_reid.reference import bundle_path, checkpoint_file
 
@@ -61,14 +62,24 @@ class Export:
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
-    """Time every engine and precision of a bundle at several batch sizes, with its accuracy beside it."""
+    """Time every engine and precision of a bundle at several batch sizes; or, with --training, a recipe's training."""
 
     bundle: Positional[Path | None] = None
     """A bundle; the one that the project carries when not given."""
     data: Path | None = None
-    """Data folder whose test people give rank-1 and mAP."""
+    """Data folder whose test people give rank-1 and mAP; with --training, whose pictures are trained on."""
     batches: tuple[int, ...] = (1, 4, 8)
     """Batch sizes."""
+    training: str | None = None
+    """Time the training of this recipe instead: pictures a second, and where their time goes."""
+    set: tuple[str, ...] = ()
+    """--training: numbers of the recipe, NAME=VALUE."""
+    steps: int = 10
+    """--training: steps to time."""
+    workers: int = 1
+    """--training: processes that read and augment pictures."""
+    device: str | None = None
+    """--training: a torch device; CUDA where there is one, else the CPU."""
     json: bool = False
     """Print one JSON document."""
 
@@ -76,6 +87,9 @@ class Benchmark:
         """Measure and print the table."""
         from edge_reid.benchmark import HEAD, benchmark, cells, machine
 
+        if self.training:
+            self._run_training(self.training)
+            return
         with progress("timing") as update:
             rows = benchmark(self.bundle or bundle_path(), data=self.data, batches=self.batches, progress=update)
         if self.json:
@@ -84,7 +98,33 @@ class Benchmark:
         print_table(HEAD, [cells(row) for row in rows], title="latency from array to array")
         for line in dict.fromkeys(row.protocol for row in rows if row.protocol):
             print(line)
-        print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine().items() if value))
+        _print_machine()
+
+    def _run_training(self, name: str) -> None:
+        from edge_reid import recipes
+        from edge_reid.benchmark import machine
+        from edge_reid.data.folder import FolderDataset
+        from edge_reid.training.throughput import throughput
+
+        if self.data is None:
+            raise UserError("--training: needs pictures; give --data with a data folder")
+        recipe = recipes.changed(recipes.get(name), recipes.assignments(self.set))
+        data = FolderDataset(self.data)
+        phases, said = throughput(data, recipe, steps=self.steps, workers=self.workers, device=self.device)
+        if self.json:
+            print(json.dumps({"machine": machine(), "phases": [phase.as_json() for phase in phases], "said": said}))
+            return
+        rows = [(p.name, f"{p.milliseconds:.1f}", f"{p.pictures_per_second:.0f}", p.where) for p in phases]
+        size = f"{recipe.size[0]}x{recipe.size[1]}, {2 * recipe.identities * recipe.pictures} pictures a step"
+        print_table(("phase", "ms a step", "pictures/s", "where"), rows, title=f"training {name}, {size}")
+        print(said)
+        _print_machine()
+
+
+def _print_machine() -> None:
+    from edge_reid.benchmark import machine
+
+    print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine().items() if value))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tyro.conf import Positional
 
-from edge_reid.progress import progress
+from edge_reid.errors import CheckFailed
+from edge_reid.progress import print_table, progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,3 +89,30 @@ class Synth:
             f"{self.out}: {count} pictures of {self.identities} + {self.test_identities} people, "
             f"{rate:.0f} a second with {self.workers} processes; see sheet.png"
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """Compare a data set with what its protocol needs: counts, identities, lists; exit code 1 if it is not whole."""
+
+    action: Positional[Literal["check"]]
+    """What to do with it."""
+    name: Positional[Literal["folder", "sysu", "regdb", "llcm"]]
+    """Which data set it is; folder for one's own pictures."""
+    root: Positional[Path]
+    """Where it was unpacked; for one's own pictures a folder or a .csv table."""
+    json: bool = False
+    """Print one JSON document."""
+
+    def run(self) -> None:
+        """Print one line per thing that the protocol needs."""
+        from edge_reid.data.check import check
+
+        findings = check(self.name, self.root)
+        if self.json:
+            print(json.dumps([finding.as_json() for finding in findings]))
+        else:
+            rows = [(f.what, f.state, f.found, f.expected, f.remedy) for f in findings]
+            print_table(("", "state", "found", "expected", "what to do"), rows)
+        if short := [finding for finding in findings if finding.state != "ok"]:
+            raise CheckFailed(f"{self.root}: not whole, {len(short)} of {len(findings)} lines above say why")

@@ -126,12 +126,7 @@ class Train:
             value = getattr(self, name)
             if value is not None:
                 given[name] = list(value) if isinstance(value, tuple) else value
-        for words in self.set:
-            name, found, value = words.partition("=")
-            if not found:
-                raise UserError(f"--set {words}: write NAME=VALUE")
-            given[name] = value
-        return recipes.changed(recipe, given)
+        return recipes.changed(recipe, given | recipes.assignments(self.set))
 
 
 @dataclass(frozen=True, kw_only=True)

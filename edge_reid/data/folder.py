@@ -5,7 +5,8 @@
     ROOT/parts/train/visible/00042/c1_000.png   optional: which part of the body each pixel shows
 
 A folder's name is the identity, a file's name starts with its camera. No identity is in train and test, and no camera
-sees both modalities.
+sees both modalities. Instead of a folder there may be a table, see `edge_reid.data.table`; what is optional lies beside
+it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Literal
 
 from edge_reid.data.parts import PartLabels
 from edge_reid.data.search import TRIALS, Rule, Search, single_shot_search
+from edge_reid.data.table import read_table
 from edge_reid.errors import UserError
 from edge_reid.types import MODALITIES, Modality, Sample
 
@@ -44,23 +46,25 @@ class FolderDataset:
         """Look at the folders' names; pictures are listed when asked for.
 
         Args:
-            root: the folder.
+            root: the folder, or a .csv file.
             rule: of its searches.
             trials: gallery draws of its searches.
 
         Raises:
             UserError: there is no such folder, it has neither train nor test, or they have an identity in common.
         """
-        self.root = root
+        self.table = read_table(root) if root.suffix.lower() == ".csv" else None
+        self.name = root.resolve().stem if self.table else root.resolve().name
+        self.root = root = root.parent if self.table else root
         self.rule, self.trials = rule, trials
         if trials < 1:
             raise UserError(f"--trials {trials}: needs at least 1")
         if not root.is_dir():
             raise UserError(f"{root}: no such folder; give a data folder with train/ or test/ in it")
         folders = {split: root / split for split in ("train", "test")}
-        if not any(folder.is_dir() for folder in folders.values()):
+        if not self.table and not any(folder.is_dir() for folder in folders.values()):
             raise UserError(f"{root}: has neither train/ nor test/; see the data folder layout in the documentation")
-        both = set.intersection(*(_identities(folder) for folder in folders.values()))
+        both = self._identities("train") & self._identities("test")
         if both:
             raise UserError(f"{root}: identity {min(both)} is in train and in test; they must have none in common")
 
@@ -72,7 +76,7 @@ class FolderDataset:
             synthetic = about.exists() and json.loads(about.read_text(encoding="utf-8")).get("synthetic") is True
         except (ValueError, AttributeError) as error:
             raise UserError(f"{about}: not what `edge-reid synth` wrote; draw the people again") from error
-        return f"{self.root.resolve().name}{' (synthetic)' if synthetic else ''}"
+        return f"{self.name}{' (synthetic)' if synthetic else ''}"
 
     def train(self) -> list[Sample]:
         """All training pictures, visible before thermal."""
@@ -107,6 +111,12 @@ class FolderDataset:
         return PartLabels(self.root, folder) if folder.is_dir() else None
 
     def _list(self, split: Split, modality: Modality) -> list[Sample]:
+        if self.table is not None:
+            if not self.table[split, modality]:
+                raise UserError(
+                    f"{self.name}.csv: holds no {modality} picture of {split}; {split} needs both modalities"
+                )
+            return self.table[split, modality]
         folder = self.root / split / modality
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder; {split} needs visible/ and thermal/")
@@ -127,16 +137,17 @@ class FolderDataset:
             raise UserError(f"{folder}: holds no picture; expected <identity>/c<camera>_<anything>.jpg")
         return samples
 
+    def _identities(self, split: Split) -> set[int]:
+        if self.table is not None:
+            return {sample.identity for modality in MODALITIES for sample in self.table[split, modality]}
+        people = (person for modality in MODALITIES for person in (self.root / split / modality).glob("*"))
+        return {int(person.name) for person in people if person.name.isdecimal()}
+
     def _check_cameras(self, samples: list[Sample]) -> None:
         cameras = {modality: {s.camera for s in samples if s.modality == modality} for modality in MODALITIES}
         both = cameras["visible"] & cameras["thermal"]
         if both:
             raise UserError(f"{self.root}: camera {min(both)} has visible and thermal pictures; number them apart")
-
-
-def _identities(folder: Path) -> set[int]:
-    people = (person for modality in MODALITIES for person in folder.glob(f"{modality}/*"))
-    return {int(person.name) for person in people if person.name.isdecimal()}
 
 
 def _read_attributes(path: Path) -> Attributes:

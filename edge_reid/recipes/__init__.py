@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -67,6 +67,19 @@ def changed(recipe: Recipe, numbers: Mapping[str, Json]) -> Recipe:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "numbers"
         raise UserError(f"{name} {given.get(name)!r}: {first['msg'][:1].lower()}{first['msg'][1:]}") from error
+
+
+def assignments(words: Sequence[str]) -> dict[str, Json]:
+    """What "NAME=VALUE" texts say, for `changed`.
+
+    Raises:
+        UserError: one is not of this form.
+    """
+    pairs = [word.partition("=") for word in words]
+    for word, (_, found, _) in zip(words, pairs, strict=True):
+        if not found:
+            raise UserError(f"--set {word}: write NAME=VALUE")
+    return {name: value for name, _, value in pairs}
 
 
 def name_of(recipe: Recipe) -> str:

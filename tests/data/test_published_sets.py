@@ -7,11 +7,9 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from brute import brute
-from scipy.io import savemat
 
 from edge_reid.data.llcm import Llcm
 from edge_reid.data.regdb import RegDb
@@ -20,13 +18,7 @@ from edge_reid.data.sysu import INDOOR_CAMERAS, VISIBLE_CAMERAS, Sysu
 from edge_reid.errors import UserError
 from edge_reid.evaluation import evaluate
 from edge_reid.types import Sample
-
-PICTURE = cv2.imencode(".png", np.full((8, 4, 3), 90, np.uint8))[1].tobytes()
-
-
-def put(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(PICTURE)
+from tests.data.trees import permutations, put
 
 
 def vectors(samples: Sequence[Sample], noise: float = 1.5) -> np.ndarray:  # type: ignore[type-arg]
@@ -59,38 +51,6 @@ def check(search: Search) -> None:
     found = evaluate(search, vectors(search.query), vectors(search.pool))
     assert [found.rank1, found.mean_ap, found.queries] == pytest.approx(by_hand(search), abs=1e-6)
     assert 0.2 < found.mean_ap < 1.0, "neither hopeless nor trivial, or the comparison says little"
-
-
-@pytest.fixture
-def sysu(tmp_path: Path) -> Path:
-    """Five training and four test people; person 8 is in no indoor camera, person 9 not in camera 6."""
-    root = tmp_path / "sysu"
-    for name, numbers in (("train", "1,2,3"), ("val", "4,5"), ("test", "6,7,8,9")):
-        (root / "exp").mkdir(parents=True, exist_ok=True)
-        (root / "exp" / f"{name}_id.txt").write_text(numbers + "\n")
-    counts = np.random.default_rng(0)
-    for camera in range(1, 7):
-        (root / f"cam{camera}").mkdir()
-        for person in range(1, 10):
-            if (person == 8 and camera in (1, 2)) or (person == 9 and camera == 6):
-                continue
-            for number in range(1, int(counts.integers(11, 14))):
-                put(root / f"cam{camera}" / f"{person:04d}" / f"{number:04d}.jpg")
-    return root
-
-
-def permutations(root: Path) -> np.ndarray:  # type: ignore[type-arg]
-    """rand_perm_cam.mat in its real shape: cells of cells of (10, pictures) uint8."""
-    draw = np.random.default_rng(1)
-    cells = np.empty((6, 1), object)
-    for camera in range(6):
-        people = np.empty((9, 1), object)
-        for person in range(9):
-            count = len(list((root / f"cam{camera + 1}" / f"{person + 1:04d}").glob("*")))
-            people[person, 0] = np.array([draw.permutation(count) + 1 for _ in range(10)], np.uint8)
-        cells[camera, 0] = people
-    savemat(root / "exp" / "rand_perm_cam.mat", {"rand_perm_cam": cells})
-    return cells
 
 
 def test_sysu_trains_on_train_and_val_and_searches_with_all_infrared(sysu: Path) -> None:
@@ -172,28 +132,6 @@ def test_sysu_says_what_is_missing(sysu: Path) -> None:
         Sysu(sysu)
 
 
-@pytest.fixture
-def regdb(tmp_path: Path) -> Path:
-    """Six people with three pictures in either modality; split 1 tests the odd ones, split 2 the even ones."""
-    root = tmp_path / "regdb"
-    (root / "idx").mkdir(parents=True)
-    for folder, letter in (("Visible", "v"), ("Thermal", "t")):
-        for person in range(1, 7):
-            for number in range(3):
-                put(root / folder / str(person) / f"male_front_{letter}_{person}_{number}.bmp")
-        for split in (1, 2):
-            for part in ("train", "test"):
-                odd = (part == "test") == (split == 1)
-                people = [person for person in range(1, 7) if person % 2 == odd]
-                lines = [
-                    f"{folder}/{person}/male_front_{letter}_{person}_{number}.bmp {label}\n"
-                    for label, person in enumerate(people)
-                    for number in range(3)
-                ]
-                (root / "idx" / f"{part}_{folder.lower()}_{split}.txt").write_text("".join(lines))
-    return root
-
-
 def test_regdb_searches_both_ways_among_the_other_half(regdb: Path) -> None:
     data = RegDb(regdb, split=2)
     assert {sample.identity for sample in data.train()} == {1, 3, 5}
@@ -220,35 +158,6 @@ def test_regdb_says_what_is_wrong(regdb: Path) -> None:
     path.write_text("Visible/1/a.bmp 0\nVisible/3/a.bmp 0\n")
     with pytest.raises(UserError, match="label 0 is identity 1 and 3"):
         RegDb(regdb).query("visible")
-
-
-@pytest.fixture
-def llcm(tmp_path: Path) -> Path:
-    """Two training people and three test people in nine cameras; the infrared camera 3 is empty."""
-    root = tmp_path / "cameras" / "llcm"  # "cam" in the path misleads readers that cut at it
-    (root / "idx").mkdir(parents=True)
-    for short in ("vis", "nir"):
-        names = []
-        for person in (1, 2):
-            for camera in (2, 6):
-                name = f"{short}/{person:04d}/{person:04d}_c{camera:02d}_s1_f{person}_{short}.jpg"
-                put(root / name)
-                names.append(f"{name} {person - 1}\n")
-        (root / "idx" / f"train_{short}.txt").write_text("".join(names))
-        for camera in range(1, 10):
-            if (short, camera) == ("nir", 3):
-                continue
-            for person in (11, 12, 13):
-                for number in range(1 + (person + camera) % 3):
-                    put(
-                        root
-                        / f"test_{short}"
-                        / f"cam{camera}"
-                        / f"{person:04d}"
-                        / f"{person:04d}_c{camera:02d}_{number}.jpg"
-                    )
-    (root / "idx" / "test_id.txt").write_text("13,11,12\n")
-    return root
 
 
 def test_llcm_searches_with_all_pictures_in_one_of_each_person_and_camera(llcm: Path) -> None:

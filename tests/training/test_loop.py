@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import shutil
 import signal
@@ -10,12 +11,14 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
+from edge_reid import recipes
 from edge_reid.data.folder import FolderDataset
 from edge_reid.data.regdb import RegDb
 from edge_reid.data.synthetic.dataset import Population, write_dataset
@@ -288,3 +291,42 @@ def test_a_model_of_one_split_of_regdb_is_not_measured_on_another(tmp_path: Path
     )
     with pytest.raises(UserError, match="was trained on RegDB split 1"):
         evaluate_checkpoint(further, RegDb(root, split=2), device="cpu")
+
+
+def test_a_run_writes_down_what_it_takes_to_repeat_it(finished: Path) -> None:
+    about = json.loads((finished / "run.json").read_text())
+    assert recipes.from_json(about["recipe"], about["config"]) == RECIPE
+    assert Plan(**about["plan"]) == PLAN
+    provenance = about["provenance"]
+    assert provenance["torch"] == str(torch.__version__)
+    assert {"edge_reid", "git", "pictures_sha256", "device"} <= set(provenance)
+
+
+def test_a_run_without_progress_ends_early_with_its_best_weights(
+    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([0.3, 0.5, 0.4, 0.5, 0.6])
+    monkeypatch.setattr("edge_reid.training.loop._validate", lambda run: {"val_map": next(scores)})
+    plan = Plan(epochs=6, steps_per_epoch=1, validate_identities=2, validate_every=1, patience=2)
+    published = train(data=FolderDataset(people), out=tmp_path, recipe=RECIPE, plan=plan, device="cpu", workers=0)
+    assert [row["val_map"] for row in load_state(tmp_path / "last.pt").history] == [0.3, 0.5, 0.4, 0.5]
+    assert load_model(published).epoch == 2, "the best one, and of equals the first"
+    again = train(data=FolderDataset(people), out=tmp_path, recipe=RECIPE, plan=plan, device="cpu", workers=0)
+    assert load_model(again).epoch == 2, "a spent run is finished"
+
+
+def test_patience_needs_people_to_validate_on() -> None:
+    with pytest.raises(UserError, match=r"--patience 2: needs 1 or more, and people to validate on"):
+        Plan(epochs=1, patience=2)
+
+
+@pytest.mark.parametrize("numbers", [{"amp": "bf16"}, {"compile": True}], ids=["bf16", "compiled"])
+def test_other_ways_to_compute_take_nearly_the_same_steps(
+    people: Path, tmp_path: Path, numbers: dict[str, Any]
+) -> None:
+    plan, logs = Plan(epochs=1, steps_per_epoch=2), []
+    for name, chosen in (("plain", plan), ("other", replace(plan, **numbers))):
+        train(data=FolderDataset(people), out=tmp_path / name, recipe=RECIPE, plan=chosen, device="cpu", workers=0)
+        logs.append(rows(tmp_path / name)[0])
+    assert float(logs[1]["loss"]) == pytest.approx(float(logs[0]["loss"]), rel=0.02)
+    assert logs[1]["loss"] != logs[0]["loss"] or "compile" in numbers

@@ -1,0 +1,149 @@
+"""A grid of trainings as a TOML file:
+
+seeds = [0, 1, 2]
+[people]                     # numbers of `edge-reid synth`; without them the command line gives a data folder
+identities = 400
+[train]                      # options of `edge-reid train` for every cell
+epochs = 6
+[numbers]                    # numbers of every recipe
+arch = "osnet"
+
+[[study]]
+name = "Self-distillation"
+recipe = "sdm-mgim"
+[study.variant.off]          # a recipe of its own with `recipe`, options of `edge-reid train` under `train`
+numbers = { students = [] }
+[study.variant.on]
+[[study.claim]]
+says = "with it people are found better than without"
+better = "on"
+worse = "off"
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edge_reid.errors import UserError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # the same library under the name that it had before it joined Python
+    import tomli as tomllib
+
+Numbers = dict[str, Any]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Variant(_Part):
+    """One row of a study."""
+
+    recipe: str | None = None
+    numbers: Numbers = {}
+    train: Numbers = {}
+
+
+class Claim(_Part):
+    """What a paper says or a design expects of two variants of a study."""
+
+    says: str
+    better: str
+    worse: str
+
+
+class Study(_Part):
+    """Variants that are compared with each other."""
+
+    name: str
+    recipe: str | None = None
+    about: str = ""
+    numbers: Numbers = {}
+    train: Numbers = {}
+    variant: dict[str, Variant]
+    claim: list[Claim] = []
+
+
+class Grid(_Part):
+    """All of it."""
+
+    seeds: list[int] = Field(min_length=1)
+    people: Numbers | None = None
+    train: Numbers = {}
+    numbers: Numbers = {}
+    study: list[Study] = Field(min_length=1)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training."""
+
+    recipe: str
+    numbers: tuple[tuple[str, str], ...]
+    train: tuple[tuple[str, str], ...]
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Of its folder: equal cells of several studies have one."""
+        told = json.dumps([self.recipe, self.numbers, self.train])
+        return f"{self.recipe}-{hashlib.sha256(told.encode()).hexdigest()[:10]}-{self.seed}"
+
+    def commands(self, data: Path, folder: Path) -> list[list[str]]:
+        """Train it and measure it."""
+        options = [word for key, value in self.train for word in (f"--{key.replace('_', '-')}", *value.split(" "))]
+        numbers = ["--set", *(f"{key}={value}" for key, value in self.numbers)] if self.numbers else []
+        return [
+            ["train", str(data), "--out", str(folder / "run"), "--recipe", self.recipe, "--seed", str(self.seed),
+             "--workers", "0", *options, *numbers],
+            ["evaluate", str(folder / "run" / "model.safetensors"), str(data), "--json"],
+        ]  # fmt: skip
+
+
+def read_grid(path: Path) -> Grid:
+    """A grid file.
+
+    Raises:
+        UserError: it is missing or malformed, or a claim names a variant that the study has not.
+    """
+    try:
+        grid = Grid.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise UserError(f"{path}: no such grid; see docs/ablations.toml for one") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path}: not TOML ({error}); mend that place") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; mend that entry") from error
+    for study in grid.study:
+        for claim in study.claim:
+            if not {claim.better, claim.worse} <= set(study.variant):
+                raise UserError(f"{path}: study {study.name!r}: the claim {claim.says!r} names an unknown variant")
+        if any(not (variant.recipe or study.recipe) for variant in study.variant.values()):
+            raise UserError(f"{path}: study {study.name!r}: needs a recipe, or one in each variant")
+    return grid
+
+
+def cells_of(grid: Grid, study: Study, variant: Variant) -> list[Cell]:
+    """A variant's cells, one per seed; what is said more closely counts."""
+    numbers = {**grid.numbers, **study.numbers, **variant.numbers}
+    train = {**grid.train, **study.train, **variant.train}
+    return [
+        Cell(str(variant.recipe or study.recipe), words(numbers, ","), words(train, " "), seed) for seed in grid.seeds
+    ]
+
+
+def words(values: Numbers, between: str) -> tuple[tuple[str, str], ...]:
+    texts = {
+        key: between.join(map(str, value)) if isinstance(value, list) else str(value) for key, value in values.items()
+    }
+    return tuple(sorted(texts.items()))
