@@ -7,6 +7,7 @@ Shapes: B images, C channels, h x w a map's size, K parts of a person.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 REDUCTION = 16
@@ -33,7 +34,8 @@ class PartAttention(nn.Module):
 
     def attend(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         """The attended maps, and the logits `(B, K + 1, h, w)` of what each place shows, 0 the background."""
-        weights = torch.sigmoid(self.gate(maps.mean((2, 3))) + self.gate(maps.amax((2, 3))))
+        mean = torch.flatten(F.adaptive_avg_pool2d(maps, 1), 1)
+        weights = torch.sigmoid(self.gate(mean) + self.gate(maps.amax((2, 3))))
         gated = maps * weights[:, :, None, None]
         logits = self.parser(gated)
         shown = logits.softmax(1)[:, 1:] * (2 * torch.sigmoid(self.part_weights))[:, None, None]

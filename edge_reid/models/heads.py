@@ -76,14 +76,14 @@ class EmbeddingHead(nn.Module):
 
     def forward(self, maps: Tensor) -> HeadOutput:
         rows = cubed_rows(maps)
-        whole = cube_root(rows.mean(2)) if self.whole_neck else maps.new_empty(len(maps), 0)
+        whole = cube_root(rows.mean(2)) if self.whole_neck else rows[:, :0, 0]
         blocks = [block(rows) for block in self.granularities]
         seen = part_logits = None
         if self.semantic is not None:
             found, part_logits, visible = self.semantic(maps)
             seen = torch.cat([*(torch.ones_like(block[..., 0]) for block in blocks), visible], dim=1)
             blocks.append(found)
-        parts = torch.cat(blocks, dim=1) if blocks else maps.new_empty(len(maps), 0, 0)
+        parts = torch.cat(blocks, dim=1) if blocks else rows[:, :0, :0]
         parts_bn = self.parts_neck(torch.flatten(parts, 1)).reshape(parts.shape) if self.parts_neck else parts
         return HeadOutput(
             whole, self.whole_neck(whole) if self.whole_neck else whole, parts, parts_bn, seen, part_logits
@@ -92,7 +92,7 @@ class EmbeddingHead(nn.Module):
     def embedding(self, output: HeadOutput) -> Tensor:
         """`(B, C + N * d)`, unit norm; parts that are not seen are zero."""
         parts = output.parts_bn if output.seen is None else output.parts_bn * output.seen.unsqueeze(2)
-        halves = [output.whole_bn, torch.flatten(parts, 1)]
+        halves = [half for half in (output.whole_bn, torch.flatten(parts, 1)) if half.shape[1]]
         if self.balanced:
             halves = [F.normalize(half, dim=1) for half in halves]
         return F.normalize(torch.cat(halves, dim=1), dim=1)

@@ -61,7 +61,8 @@ def tidied(model: onnx.ModelProto) -> onnx.ModelProto:
         node.name = f"{(ast.literal_eval(scopes)[:-1] or [''])[-1]}/{node.op_type}_{number}"
         del node.metadata_props[:]
         node.doc_string = ""
-        if node.op_type == "ReduceMean" and _is_spatial(onnx.numpy_helper.to_array(constants[node.input[1]])):
+        keeps = all(attribute.i for attribute in node.attribute if attribute.name == "keepdims")
+        if node.op_type == "ReduceMean" and keeps and _is_spatial(onnx.numpy_helper.to_array(constants[node.input[1]])):
             node.op_type = "GlobalAveragePool"
             del node.input[1:]
             del node.attribute[:]

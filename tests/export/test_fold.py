@@ -6,9 +6,12 @@ from edge_reid_export.fold import FoldedBranch
 from edge_reid_export.fold_block import FoldedBlock, mean_convolution
 from torch import nn
 
+from edge_reid import recipes
+from edge_reid.models import build_network
+from edge_reid.models.attention import PartAttention
 from edge_reid.models.osnet import OSBlock
 from edge_reid.training.checkpoint import load_model
-from edge_reid.types import MODALITIES, Modality
+from edge_reid.types import MODALITIES, Json, Modality
 
 
 def trained_looking(module: nn.Module) -> nn.Module:
@@ -61,3 +64,24 @@ def test_a_folded_branch_embeds_the_same_and_leaves_the_network_alone(
         torch.testing.assert_close(folded(crops), network.branch(modality)(crops), rtol=0, atol=1e-5)
     assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
     assert not any(isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d) for module in folded.modules())
+
+
+@pytest.mark.parametrize("for_int8", [False, True], ids=["float", "int8"])
+@pytest.mark.parametrize("arch", ["osnet", "resnet50"])
+@pytest.mark.parametrize("name", recipes.names())
+def test_every_recipe_folds_to_the_same_embedding(name: str, arch: str, for_int8: bool) -> None:
+    numbers: dict[str, Json] = {"arch": arch, "width": 0.25, "size": [64, 32], "part_dim": 16, "semantic_parts": 5}
+    torch.manual_seed(0)
+    network = build_network(recipes.changed(recipes.get(name), numbers))
+    for module in network.modules():
+        if isinstance(module, PartAttention):
+            nn.init.constant_(module.gamma, 0.5)
+    for images in torch.randn(2, 8, 3, 64, 32):
+        network.embed(images, "visible")  # statistics of their own
+    network.eval()
+    crops = torch.randint(0, 256, (3, 64, 32, 3), dtype=torch.uint8)
+    with torch.no_grad():
+        expected = network.branch("visible")(crops)
+        folded = FoldedBranch(network.branch("visible"), "visible", (64, 32), for_int8=for_int8)(crops)
+    torch.testing.assert_close(folded, expected, rtol=0, atol=1e-4)
+    assert len({tuple(row) for row in expected.tolist()}) == 3, "different pictures, or the comparison says little"

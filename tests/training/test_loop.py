@@ -11,7 +11,6 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -320,13 +319,10 @@ def test_patience_needs_people_to_validate_on() -> None:
         Plan(epochs=1, patience=2)
 
 
-@pytest.mark.parametrize("numbers", [{"amp": "bf16"}, {"compile": True}], ids=["bf16", "compiled"])
-def test_other_ways_to_compute_take_nearly_the_same_steps(
-    people: Path, tmp_path: Path, numbers: dict[str, Any]
-) -> None:
+def test_half_precision_takes_nearly_the_same_steps(people: Path, tmp_path: Path) -> None:
     plan, logs = Plan(epochs=1, steps_per_epoch=2), []
-    for name, chosen in (("plain", plan), ("other", replace(plan, **numbers))):
+    for name, chosen in (("plain", plan), ("other", replace(plan, amp="bf16"))):
         train(data=FolderDataset(people), out=tmp_path / name, recipe=RECIPE, plan=chosen, device="cpu", workers=0)
-        logs.append(rows(tmp_path / name)[0])
-    assert float(logs[1]["loss"]) == pytest.approx(float(logs[0]["loss"]), rel=0.02)
-    assert logs[1]["loss"] != logs[0]["loss"] or "compile" in numbers
+        logs.append(float(rows(tmp_path / name)[0]["loss"]))
+    assert logs[1] == pytest.approx(logs[0], rel=0.02)
+    assert logs[1] != logs[0]
