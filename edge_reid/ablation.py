@@ -6,6 +6,7 @@ Cells that are done are not run again, so an interrupted grid goes on with the s
 from __future__ import annotations
 
 import concurrent.futures
+import hashlib
 import json
 import os
 import statistics
@@ -14,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from scipy import stats
 
@@ -54,14 +56,19 @@ def ablate(
         CheckFailed: a cell failed; its log is named, the others are kept.
     """
     grid = read_grid(path)
+    if jobs is not None and jobs < 1:
+        raise UserError(f"--jobs {jobs}: needs at least 1")
+    people = str(data.resolve()) if data else str(words(grid.people or {}, " "))
     if data is None:
-        data = out / "people"
+        data = out / f"people-{hashlib.sha256(people.encode()).hexdigest()[:10]}"
         if grid.people is None:
             raise UserError(f"{path}: has no [people], and no data folder was given; give one")
         if not data.exists():
             options = [f"--{key.replace('_', '-')} {value}" for key, value in words(grid.people, " ")]
             _run(["synth", str(data), *" ".join(options).split()], out / "people.log", 0)
-    rows = [(study, name, cells_of(grid, study, v)) for study in grid.study for name, v in study.variant.items()]
+    rows = [
+        (study, name, cells_of(grid, study, v, people)) for study in grid.study for name, v in study.variant.items()
+    ]
     todo = {cell.name: cell for _, _, cells in rows for cell in cells}
     folder = out / "cells"
     workers = jobs or os.cpu_count() or 1
@@ -83,9 +90,9 @@ def ablate(
     table = [_row(study, name, [results[cell.name] for cell in cells]) for study, name, cells in rows]
     with atomic_file(out / "ablation.json") as temporary:
         temporary.write_text(json.dumps([vars(row) for row in table], indent=1))
-    page = out / "ablation.md"
+    page, protocol = out / "ablation.md", next(iter(results.values()))["protocol"]
     with atomic_file(page) as temporary:
-        temporary.write_text("\n".join(markdown(grid, table)), encoding="utf-8")
+        temporary.write_text("\n".join(markdown(grid, table, protocol)), encoding="utf-8")
     return table, page
 
 
@@ -104,8 +111,11 @@ def verdict(better: Sequence[float], worse: Sequence[float]) -> tuple[float, flo
     return mean, deviation, said
 
 
-def markdown(grid: Grid, table: Sequence[Row]) -> Iterator[str]:
+def markdown(grid: Grid, table: Sequence[Row], protocol: str) -> Iterator[str]:
     """The lines of a page: a table per study, and what became of its claims."""
+    seeds = ", ".join(map(str, grid.seeds))
+    yield f"Mean ± standard deviation over the seeds {seeds}, in percent; rank-1 and mAP are means of both directions."
+    yield f"One direction: {protocol}\n"
     for study in grid.study:
         rows = {row.variant: row for row in table if row.study == study.name}
         yield f"### {study.name}\n"
@@ -127,7 +137,7 @@ def _spread(values: Sequence[float]) -> str:
     return f"{statistics.fmean(values):.1f} ± {statistics.stdev(values) if len(values) > 1 else 0:.1f}"
 
 
-def _cell(cell: Cell, data: Path, folder: Path, threads: int) -> dict[str, float]:
+def _cell(cell: Cell, data: Path, folder: Path, threads: int) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     printed = ""
     for command in cell.commands(data, folder):
@@ -138,6 +148,7 @@ def _cell(cell: Cell, data: Path, folder: Path, threads: int) -> dict[str, float
     result = {
         "rank1": 100 * statistics.fmean(one["rank1"] for one in both),
         "map": 100 * statistics.fmean(one["mean_ap"] for one in both),
+        "protocol": both[0]["protocol"],
         "seconds": sum(float(line.split(",")[column]) for line in last[1:]),
     }
     with atomic_file(folder / "result.json") as temporary:
@@ -161,6 +172,6 @@ def _run(command: list[str], log: Path, threads: int) -> str:
     return done.stdout
 
 
-def _row(study: Study, name: str, results: Sequence[dict[str, float]]) -> Row:
+def _row(study: Study, name: str, results: Sequence[dict[str, Any]]) -> Row:
     rank1, mean_ap, seconds = ([result[key] for result in results] for key in ("rank1", "map", "seconds"))
     return Row(study.name, name, rank1, mean_ap, seconds)

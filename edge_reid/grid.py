@@ -90,17 +90,19 @@ class Cell:
     recipe: str
     numbers: tuple[tuple[str, str], ...]
     train: tuple[tuple[str, str], ...]
+    people: str
+    """What they are trained and tested on, in words."""
     seed: int
 
     @property
     def name(self) -> str:
         """Of its folder: equal cells of several studies have one."""
-        told = json.dumps([self.recipe, self.numbers, self.train])
+        told = json.dumps([self.recipe, self.numbers, self.train, self.people])
         return f"{self.recipe}-{hashlib.sha256(told.encode()).hexdigest()[:10]}-{self.seed}"
 
     def commands(self, data: Path, folder: Path) -> list[list[str]]:
         """Train it and measure it."""
-        options = [word for key, value in self.train for word in (f"--{key.replace('_', '-')}", *value.split(" "))]
+        options = [word for key, value in self.train for word in (f"--{key.replace('_', '-')}", *value.split())]
         numbers = ["--set", *(f"{key}={value}" for key, value in self.numbers)] if self.numbers else []
         return [
             ["train", str(data), "--out", str(folder / "run"), "--recipe", self.recipe, "--seed", str(self.seed),
@@ -117,13 +119,15 @@ def read_grid(path: Path) -> Grid:
     """
     try:
         grid = Grid.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: no such grid; see docs/ablations.toml for one") from error
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: not TOML ({error}); mend that place") from error
     except ValidationError as error:
         first = error.errors()[0]
         raise UserError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; mend that entry") from error
+    if len(set(grid.seeds)) < len(grid.seeds):
+        raise UserError(f"{path}: seeds {grid.seeds}: each one once; a copy would look like agreement")
     for study in grid.study:
         for claim in study.claim:
             if not {claim.better, claim.worse} <= set(study.variant):
@@ -133,17 +137,19 @@ def read_grid(path: Path) -> Grid:
     return grid
 
 
-def cells_of(grid: Grid, study: Study, variant: Variant) -> list[Cell]:
+def cells_of(grid: Grid, study: Study, variant: Variant, people: str) -> list[Cell]:
     """A variant's cells, one per seed; what is said more closely counts."""
     numbers = {**grid.numbers, **study.numbers, **variant.numbers}
     train = {**grid.train, **study.train, **variant.train}
     return [
-        Cell(str(variant.recipe or study.recipe), words(numbers, ","), words(train, " "), seed) for seed in grid.seeds
+        Cell(str(variant.recipe or study.recipe), words(numbers, ","), words(train, " "), people, seed)
+        for seed in grid.seeds
     ]
 
 
 def words(values: Numbers, between: str) -> tuple[tuple[str, str], ...]:
     texts = {
-        key: between.join(map(str, value)) if isinstance(value, list) else str(value) for key, value in values.items()
+        key: between.join(map(str, value)) if isinstance(value, list) else "" if value is True else str(value)
+        for key, value in values.items()
     }
     return tuple(sorted(texts.items()))

@@ -26,6 +26,10 @@ class Sample:
     modality: Modality
 
 
+IGNORE = 255
+"""The label of a pixel that counts in no part: erased, unknown, or of a picture without a label map."""
+
+
 def other_modality(modality: Modality) -> Modality:
     """The modality that a person is searched in."""
     return "thermal" if modality == "visible" else "visible"

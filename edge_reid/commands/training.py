@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from edge_reid.recipes.base import Recipe
 
 
+NUMBERS = (
+    "arch", "width", "size", "granularities", "part_dim", "share_from", "identities", "pictures", "learning_rate",
+    "weight_decay", "warm_up", "shares", "identity_weight", "attribute_weight", "parsing_weight", "teacher_from",
+)  # fmt: skip
+"""Options of `train` that are numbers of its recipe."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Train:
     """Train a recipe on the training people of a data folder; run the same command again to go on."""
@@ -31,8 +38,8 @@ class Train:
     """regdb: 1 to 10."""
     out: Path = Path("runs/train")
     """Folder of the run: checkpoints, log.csv, TensorBoard, and at the end model.safetensors."""
-    recipe: str = "sdm-mgim"
-    """Which published system or control, see `edge-reid recipes`."""
+    recipe: str | None = None
+    """Which published system or control, see `edge-reid recipes`; that of --init, else sdm-mgim, when not given."""
     init: Path | None = None
     """Model to start from, `reference` for the one that the project carries; the network's numbers are its own."""
     weights: Path | None = None
@@ -117,15 +124,23 @@ class Train:
         from edge_reid import recipes
         from edge_reid.training.checkpoint import load_model
 
-        recipe = recipes.get(self.recipe)
+        recipe = recipes.get(self.recipe or "sdm-mgim")
         given: dict[str, Json] = {}
         if init:
-            recipe = recipes.from_json(self.recipe, load_model(init).config)
+            stored = load_model(init)
+            if self.recipe not in (None, stored.recipe):
+                raise UserError(
+                    f"--recipe {self.recipe}: {init} is of {stored.recipe}; --weights takes its trunk alone"
+                )
+            recipe = recipes.from_json(stored.recipe, stored.config)
             given["shares"] = [1.0]
-        for name in {f.name for f in fields(recipe)} & {f.name for f in fields(self)}:
+        for name in NUMBERS:
             value = getattr(self, name)
-            if value is not None:
-                given[name] = list(value) if isinstance(value, tuple) else value
+            if value is None:
+                continue
+            if name not in {field.name for field in fields(recipe)}:
+                raise UserError(f"--{name.replace('_', '-')}: recipe {recipes.name_of(recipe)} has no such number")
+            given[name] = list(value) if isinstance(value, tuple) else value
         return recipes.changed(recipe, given | recipes.assignments(self.set))
 
 

@@ -31,12 +31,16 @@ FORMS = {
 }
 
 
+State = Literal["ok", "unsure", "differs", "missing"]
+"""unsure: it differs from a count that others reported, not the authors; that alone makes no set incomplete."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """One thing that the protocol needs."""
 
     what: str
-    state: Literal["ok", "differs", "missing"]
+    state: State
     found: str
     expected: str = ""
     remedy: str = ""
@@ -190,8 +194,9 @@ def _counted(what: str, count: Callable[[], int], expected: int, *, note: str = 
 def _compared(what: str, found: int, expected: int, note: str = "") -> Finding:
     if found == expected:
         return Finding(what, "ok", str(found), f"{expected}{note}")
-    state: Literal["differs", "missing"] = "differs" if found else "missing"
-    return Finding(what, state, str(found), f"{expected}{note}", WHOLE)
+    if found and note:
+        return Finding(what, "unsure", str(found), f"{expected}{note}", "the expected count is not the authors' own")
+    return Finding(what, "differs" if found else "missing", str(found), f"{expected}{note}", WHOLE)
 
 
 def _empty(folders: Sequence[Path], pattern: str) -> Iterator[Finding]:

@@ -23,9 +23,8 @@ from edge_reid.data.sampler import CrossModalitySampler
 from edge_reid.data.transforms import Augmentation, augment
 from edge_reid.errors import UserError
 from edge_reid.losses.attribute_cross_entropy import UNKNOWN
-from edge_reid.losses.parsing import IGNORE
 from edge_reid.preprocess import read_crop
-from edge_reid.types import MODALITIES, Sample
+from edge_reid.types import IGNORE, MODALITIES, Sample
 
 
 class StepKey(NamedTuple):
@@ -71,6 +70,7 @@ class TrainingPictures(Dataset["Batch | UserError"]):
         attributes: Attributes | None,
         labels: PartLabels | None,
         *,
+        parts: int | None = None,
         augmentation: Augmentation = "synthetic",
         share: tuple[int, int] = (0, 1),
     ) -> None:
@@ -81,12 +81,14 @@ class TrainingPictures(Dataset["Batch | UserError"]):
             sampler: plans the epochs.
             attributes: of their identities, None to leave them out.
             labels: their label maps, None to leave them out.
+            parts: the largest part that their labels may show, None for any.
             augmentation: how pictures are changed.
             share: (r, n): only the r-th of n equal shares of each step's identities.
         """
         self.samples = samples
         self.sampler = sampler
         self.part_labels = labels
+        self.parts = parts
         self.augmentation = augmentation
         self.share = share
         seen = [sorted({s.camera for s in samples if s.modality == modality}) for modality in MODALITIES]
@@ -153,7 +155,7 @@ class TrainingPictures(Dataset["Batch | UserError"]):
         path = self.part_labels.path(sample) if self.part_labels else None
         if path is None:
             return np.full(size, IGNORE, np.uint8)
-        return read_labels(path, size)
+        return read_labels(path, size, self.parts)
 
 
 def build_loader(pictures: TrainingPictures, keys: Iterable[StepKey], workers: int) -> DataLoader[Batch | UserError]:

@@ -1,6 +1,7 @@
 """Label maps: which part of a person each pixel of a picture shows.
 
-A picture ROOT/a/b.jpg has its map at LABELS/a/b.png, one plane of uint8: 0 background, 1.. parts, 255 unknown.
+A picture ROOT/a/b.jpg has its map at LABELS/a/b.png, one plane of uint8 or a palette's indices: 0 background, 1..
+parts, 255 unknown.
 Shapes: H x W.
 """
 
@@ -14,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_reid.errors import UserError
-from edge_reid.preprocess import read_image
-from edge_reid.types import Sample
+from edge_reid.types import IGNORE, Sample
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,36 @@ class PartLabels:
 
     def path(self, sample: Sample) -> Path | None:
         """The label map of a picture, None without one."""
-        path = self.labels / sample.path.relative_to(self.pictures).with_suffix(".png")
+        path = self.labels / relative(sample.path, self.pictures).with_suffix(".png")
         return path if path.exists() else None
 
 
-def read_labels(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Read a label map and bring it to `size` = (H, W) without mixing labels: `(H, W)` uint8."""
-    labels = cv2.resize(read_image(path, "thermal"), size[::-1], interpolation=cv2.INTER_NEAREST)  # one plane, as it is
-    return np.asarray(labels, dtype=np.uint8)
+def relative(path: Path, root: Path) -> Path:
+    """The path from `root` on; a path that lies elsewhere, as a table's may, without its anchor."""
+    return path.relative_to(root) if path.is_relative_to(root) else path.relative_to(path.anchor)
+
+
+def read_labels(path: Path, size: tuple[int, int], parts: int | None = None) -> NDArray[np.uint8]:
+    """Read a label map and bring it to `size` = (H, W) without mixing labels: `(H, W)` uint8.
+
+    Args:
+        path: a PNG of one plane, or of a palette, whose indices are the labels.
+        size: to come to.
+        parts: the largest part that may occur, None for any.
+
+    Raises:
+        UserError: the file is no such picture, or shows another part.
+    """
+    from PIL import Image  # comes with torchvision; a device reads no label maps
+
+    try:
+        with Image.open(path) as image:  # OpenCV would turn a palette into colours
+            if image.mode not in ("L", "P"):
+                raise UserError(f"{path}: is a picture of mode {image.mode}, not a label map of one plane of 8 bits")
+            values = np.asarray(image)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not a label map that can be read ({error}); replace or remove the file") from error
+    largest = int(values[values != IGNORE].max(initial=0))
+    if parts is not None and largest > parts:
+        raise UserError(f"{path}: shows part {largest}, the recipe knows {parts}; pass --set semantic_parts={largest}")
+    return np.asarray(cv2.resize(values, size[::-1], interpolation=cv2.INTER_NEAREST), dtype=np.uint8)

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from edge_reid.losses.parsing import IGNORE
-from edge_reid.types import Modality
+from edge_reid.types import IGNORE, Modality
 
 Augmentation = Literal["light", "erasing", "channels", "synthetic"]
 """light: shift and flip, as AGW and HcTri train. erasing: with random erasing, as MMN and DEEN. channels: with channel
-exchange and channel erasing, as CAJ. synthetic: with gain, polarity and grey, which the drawn people need."""
+exchange and channel erasing, after CAJ (which has every visible picture twice in a step, once exchanged). synthetic:
+with gain, polarity and grey, which the drawn people need."""
 
 ERASED = 0
 """Label maps are moved up by one while they are transformed, so that the erasing's 0 is no part's label; IGNORE, the
@@ -41,16 +41,16 @@ def augment(
     planes = photometric(augmentation, modality)(planes)
     stacked = torch.cat([planes, labels.unsqueeze(0) + 1])
     stacked = geometric(augmentation, crop.shape[0], crop.shape[1])(stacked)
-    labels = stacked[-1]
+    planes, labels = stacked[:-1], stacked[-1]
+    if augmentation == "channels" and modality == "visible":
+        planes = ChannelExchange(0.5)(planes)  # last, so that what was erased is as grey as the rest
     labels = torch.where(labels == ERASED, IGNORE, labels - 1)
-    return (stacked[:3].permute(1, 2, 0) if modality == "visible" else stacked[0]), labels
+    return (planes.permute(1, 2, 0) if modality == "visible" else planes[0]), labels
 
 
 @functools.lru_cache
 def photometric(augmentation: Augmentation, modality: Modality) -> Callable[[Tensor], Tensor]:
     """Changes of the values of `(C, H, W)` uint8 planes."""
-    if augmentation == "channels" and modality == "visible":
-        return ChannelExchange(0.5)
     if augmentation != "synthetic":
         return nn.Identity()
     gain = v2.ColorJitter(brightness=0.3, contrast=0.3)  # colours carry nothing across, and heat may be dark

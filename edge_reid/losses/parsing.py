@@ -6,19 +6,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-IGNORE = 255
-"""The label of a pixel that counts in no class: erased, or of a picture without a label map."""
+from edge_reid.types import IGNORE
 
 
-def parsing(logits: Tensor, labels: Tensor) -> Tensor:
+def parsing(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
     """Mean cross-entropy of `(B, K, h, w)` logits with the labels `(B, H, W)` at the centres of the map's cells.
 
-    0 when every label is IGNORE.
+    0 when every label is IGNORE; smoothing as in `identity_cross_entropy`.
     """
     rows, columns = (
         ((torch.arange(cells, device=labels.device) + 0.5) * pixels / cells).long()
         for cells, pixels in zip(logits.shape[2:], labels.shape[1:], strict=True)
     )
     targets = labels[:, rows][:, :, columns].long()
-    total = F.cross_entropy(logits.float(), targets, ignore_index=IGNORE, reduction="sum")
+    total = F.cross_entropy(logits.float(), targets, ignore_index=IGNORE, reduction="sum", label_smoothing=smoothing)
     return total / (targets != IGNORE).sum().clamp(min=1)

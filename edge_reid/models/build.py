@@ -25,9 +25,6 @@ from edge_reid.models.two_stream import Trunk, TwoStream
 if TYPE_CHECKING:
     from edge_reid.recipes.base import Recipe
 
-PART_CLASSES = 6
-"""Of the synthetic people's label maps: background, head, upper, lower, shoes, bag."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class People:
@@ -44,7 +41,7 @@ class People:
 class TrainingNetwork(nn.Module):
     """The network and what serves its training only: classifiers, attribute and part heads, a recipe's own parts."""
 
-    def __init__(self, network: TwoStream, people: People, auxiliaries: dict[str, Auxiliary]) -> None:
+    def __init__(self, network: TwoStream, people: People, auxiliaries: dict[str, Auxiliary], parts: int) -> None:
         super().__init__()
         head = network.head
         self.network = network
@@ -57,7 +54,7 @@ class TrainingNetwork(nn.Module):
         # A network that finds parts itself is taught there; any other gets a head for it.
         finds_parts = head.semantic is not None or len(network.attention)
         labelled = people.parsing and not finds_parts
-        self.parsing = nn.Conv2d(head.channels, PART_CLASSES, 1) if labelled else None
+        self.parsing = nn.Conv2d(head.channels, parts + 1, 1) if labelled else None
         self.attributes.apply(initialize)
         self.auxiliaries = tuple(auxiliaries)
         for name, module in auxiliaries.items():
@@ -126,4 +123,4 @@ def _stripes(recipe: Recipe, channels: int, count: int) -> Stripes:
 def build_training_network(recipe: Recipe, people: People) -> TrainingNetwork:
     """The same network with its train-only parts."""
     network = build_network(recipe)
-    return TrainingNetwork(network, people, recipe.auxiliaries(network, people))
+    return TrainingNetwork(network, people, recipe.auxiliaries(network, people), recipe.semantic_parts)

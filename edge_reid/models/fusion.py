@@ -79,4 +79,6 @@ def paired(identities: Tensor, modalities: Tensor) -> tuple[Tensor, Tensor, Tens
 def _attention(own: Tensor, foreign: Tensor) -> Tensor:
     """`sigmoid(z(own) - z(foreign))` with z the standardisation of each row: 1/2 for channels that both rely on."""
     wide = own.shape[1:]
-    return torch.sigmoid(F.layer_norm(own.float(), wide) - F.layer_norm(foreign.float(), wide))
+    # Evidence is small while the classifiers are: an eps of its size would leave the rows unstandardised.
+    own, foreign = (F.layer_norm(side.float(), wide, eps=1e-12) for side in (own, foreign))
+    return torch.sigmoid(own - foreign)

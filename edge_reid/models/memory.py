@@ -54,10 +54,11 @@ class ViewMemory(Auxiliary):
             scope: which modality's views teach.
         """
         super().__init__()
-        views = min(cameras, MOST_VIEWS)
+        self.views = min(cameras, MOST_VIEWS)
         self.share, self.scope = share, scope
-        self.register_buffer("features", torch.zeros(identities, 2, views, feature_dim))
-        self.register_buffer("written", torch.zeros(identities, 2, views, dtype=torch.bool))
+        # Slot m S + s is view s of modality m. Three dimensions: four would be laid out anew as an image's are.
+        self.register_buffer("features", torch.zeros(identities, 2 * self.views, feature_dim))
+        self.register_buffer("written", torch.zeros(identities, 2 * self.views, dtype=torch.bool))
 
     def forward(self, output: TrainingOutput, classify: Classify) -> MemoryOutput:
         """What the views before this step say; then the step's own features are written."""
@@ -72,10 +73,9 @@ class ViewMemory(Auxiliary):
         """`(B,)` identities and modalities of the rows -> what their teacher says."""
         views, written = self.features[identities], self.written[identities]
         if self.scope != "both":
-            side = (modalities if self.scope == "own" else 1 - modalities).reshape(-1, 1, 1)
-            views = views.gather(1, side.unsqueeze(3).expand(-1, 1, *views.shape[2:]))
-            written = written.gather(1, side.expand(-1, 1, written.shape[2]))
-        views, written = views.flatten(1, 2), written.flatten(1)
+            side = modalities if self.scope == "own" else 1 - modalities
+            slots = torch.arange(2 * self.views, device=side.device)
+            written = written & (slots // self.views == side.unsqueeze(1))
         logits = classify(views.flatten(0, 1)).reshape(*views.shape[:2], -1)
         sure = logits.float().log_softmax(2).gather(2, identities.reshape(-1, 1, 1).expand(-1, views.shape[1], 1))
         valid = written.any(1)
@@ -85,15 +85,14 @@ class ViewMemory(Auxiliary):
 
     def write(self, identities: Tensor, modalities: Tensor, cameras: Tensor, features: Tensor) -> None:
         """Take `(B, C)` features in; pictures of one view in one step count as their mean."""
-        count, sides, views, _ = self.features.shape
-        slots = (identities * sides + modalities) * views + cameras % views
-        slots, place = torch.unique(slots, return_inverse=True)
-        sums = features.new_zeros(len(slots), features.shape[1]).index_add_(0, place, features)
+        slots = modalities * self.views + cameras % self.views
+        keys, place = torch.unique(identities * 2 * self.views + slots, return_inverse=True)
+        sums = features.new_zeros(len(keys), features.shape[1]).index_add_(0, place, features)
         means = sums / torch.bincount(place).unsqueeze(1)
-        old, written = self.features.reshape(count * sides * views, -1), self.written.reshape(-1)
-        share = torch.where(written[slots], self.share, 1.0).unsqueeze(1)
-        old[slots] = (1 - share) * old[slots] + share * means
-        written[slots] = True
+        where = keys // (2 * self.views), keys % (2 * self.views)
+        share = torch.where(self.written[where], self.share, 1.0).unsqueeze(1)
+        self.features[where] = (1 - share) * self.features[where] + share * means
+        self.written[where] = True
 
 
 def _of_all_processes(rows: Tensor) -> Tensor:

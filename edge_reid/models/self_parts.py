@@ -8,6 +8,7 @@ Shapes: B rows of a step, C channels of the last map, h x w its size, K parts.
 from __future__ import annotations
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -51,10 +52,14 @@ class SelfParts(Auxiliary):
         return labels.to(torch.uint8)
 
     def _set(self, unit: Tensor, labels: Tensor, momentum: float) -> None:
-        for part in range(len(self.prototypes)):
-            chosen = unit[labels == part + 1]
-            if len(chosen):
-                self.prototypes[part] = momentum * self.prototypes[part] + (1 - momentum) * chosen.mean(0)
+        """Move each prototype towards the mean of its places, in all processes of a data parallel run."""
+        chosen = F.one_hot(labels.long(), len(self.prototypes) + 1)[..., 1:].float().flatten(0, 2)
+        sums = torch.cat([chosen.T @ unit.flatten(0, 2), chosen.sum(0).unsqueeze(1)], dim=1)
+        if dist.is_available() and dist.is_initialized():
+            dist.all_reduce(sums)
+        totals, counts = sums[:, :-1], sums[:, -1:]
+        moved = momentum * self.prototypes + (1 - momentum) * totals / counts.clamp(min=1)
+        self.prototypes.copy_(torch.where(counts > 0, moved, self.prototypes))
 
 
 def foreground(maps: Tensor, identities: Tensor) -> Tensor:

@@ -65,6 +65,8 @@ def changed(recipe: Recipe, numbers: Mapping[str, Json]) -> Recipe:
         return TypeAdapter(type(recipe)).validate_python(known | given)
     except ValidationError as error:
         first = error.errors()[0]
+        if isinstance(refused := first.get("ctx", {}).get("error"), UserError):
+            raise refused from error  # it has said all itself
         name = str(first["loc"][0]) if first["loc"] else "numbers"
         raise UserError(f"{name} {given.get(name)!r}: {first['msg'][:1].lower()}{first['msg'][1:]}") from error
 

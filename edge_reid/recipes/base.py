@@ -100,11 +100,28 @@ class Recipe:
     """Of the attributes, where the data knows some."""
     parsing_weight: float = 1.0
     """Of the part labels, where the data has some."""
+    parsing_smoothing: float = 0.0
+    """Label smoothing of the part labels."""
 
     def __post_init__(self) -> None:
         """Refuse numbers that no network or schedule can have."""
-        if self.arch == "osnet" and self.width not in WIDTHS:
+        self._check_network()
+        if not (0 <= self.smoothing < 1 and self.clip > 0):
+            raise UserError(f"smoothing {self.smoothing}, clip {self.clip}: from 0 below 1, and above 0")
+        if abs(sum(self.shares) - 1) > 1e-6 or len(self.shares) not in _FACTORS or min(self.shares) <= 0:
+            raise UserError(f"shares {self.shares}: one to three shares of the training that add up to 1")
+        if self.identities < 2 or self.pictures < 1:
+            raise UserError("identities must be at least 2 and pictures at least 1")
+        if self.learning_rate <= 0 or not 0 <= self.warm_up < 1:
+            raise UserError(f"learning_rate {self.learning_rate}, warm_up {self.warm_up}: above 0, and from 0 below 1")
+
+    def _check_network(self) -> None:
+        if self.width not in WIDTHS:
             raise UserError(f"width {self.width}: OSNet has the widths {', '.join(map(str, WIDTHS))}")
+        if self.arch != "osnet" and self.width != 1.0:
+            raise UserError(f"width {self.width}: ResNet-50 has one width; add --arch osnet")
+        if self.semantic_parts < 2:
+            raise UserError(f"semantic_parts {self.semantic_parts}: two or more")
         least = 1 if self.relation == "none" else 2
         if any(count < least for count in self.granularities):
             raise UserError(f"granularities {self.granularities}: needs {least} or more stripes each")
@@ -117,14 +134,13 @@ class Recipe:
             raise UserError(f"share_from {self.share_from}: the first shared stage is 0 to 5")
         if any(not self.share_from <= stage <= 4 for stage in self.attention_after):
             raise UserError(f"attention_after {self.attention_after}: needs shared stages, {self.share_from} to 4")
-        if abs(sum(self.shares) - 1) > 1e-6 or len(self.shares) not in _FACTORS or min(self.shares) <= 0:
-            raise UserError(f"shares {self.shares}: one to three shares of the training that add up to 1")
         if min(self.size) < 32 or any(side % 16 for side in self.size):
             raise UserError(f"size {self.size[0]}x{self.size[1]}: height and width must be multiples of 16, 32 or more")
-        if self.identities < 2 or self.pictures < 1:
-            raise UserError("identities must be at least 2 and pictures at least 1")
-        if self.learning_rate <= 0 or not 0 <= self.warm_up < 1:
-            raise UserError(f"learning_rate {self.learning_rate}, warm_up {self.warm_up}: above 0, and from 0 below 1")
+
+    @property
+    def takes_part_labels(self) -> bool:
+        """Whether label maps of the pictures are of use to it."""
+        return True
 
     def size_at(self, progress: float) -> tuple[int, int]:
         """The pictures' size after a share `progress` (0..1) of the training."""
@@ -199,7 +215,8 @@ class Recipe:
             value = losses.attribute_cross_entropy(output.attribute_logits, targets.attributes)
             terms["attributes"] = (self.attribute_weight, value)
         if output.parsing_logits:
-            values = [losses.parsing(logits, targets.parts) for logits in output.parsing_logits]
+            told = targets.parts, self.parsing_smoothing
+            values = [losses.parsing(logits, *told) for logits in output.parsing_logits]
             terms["parsing"] = (self.parsing_weight, torch.stack(values).mean())
         return terms
 

@@ -28,6 +28,7 @@ class Cscl(Recipe):
     semantic_head: bool = True
     part_dim: int = 256
     parsing_weight: float = 0.1
+    parsing_smoothing: float = 0.1
 
     labels: Literal["data", "self", "off"] = "data"
     """Where part labels come from: beside the pictures, from the network's own maps, or nowhere (a control)."""
@@ -35,6 +36,11 @@ class Cscl(Recipe):
     division_from: float = 0.06
     """Share of the training after which it counts: the part labels must lead."""
     mining_weight: float = 0.5
+
+    @property
+    def takes_part_labels(self) -> bool:
+        """Whether label maps of the pictures are of use to it."""
+        return self.labels == "data"
 
     def auxiliaries(self, network: TwoStream, people: People) -> dict[str, Auxiliary]:
         """The provider of part labels, with `labels` "self".
@@ -50,7 +56,7 @@ class Cscl(Recipe):
         if self.labels == "data" and finds_parts and self.parsing_weight > 0 and not people.parsing:
             raise UserError(
                 "recipe cscl learns from part labels and there are none: give a folder of label maps with --parts, "
-                "or set --labels self"
+                "or pass --set labels=self"
             )
         return {}
 
@@ -80,6 +86,20 @@ class Cscl(Recipe):
             return parts
         return parts + losses.identity_cross_entropy(output.logits, identities, self.smoothing)
 
+    def metric_term(self, output: TrainingOutput) -> dict[str, tuple[float, Tensor]]:
+        """A part counts by the share of the step's pictures that show it."""
+        import torch
+
+        head, seen = output.head, output.head.seen
+        if seen is None:
+            return super().metric_term(output)
+        costs = torch.stack([self.metric_loss(part, output) for part in head.parts.unbind(1)])
+        shares = seen.float().mean(0)
+        value = (shares * costs).sum() / shares.sum().clamp(min=1e-12)
+        if self.whole:
+            value = value + self.metric_loss(head.whole, output)
+        return {"center" if self.metric == "hetero_center" else "triplet": (1.0, value)}
+
     def known_terms(self, output: TrainingOutput) -> dict[str, tuple[float, Tensor]]:
         """Part labels of the data, or the network's own."""
         import torch
@@ -91,6 +111,6 @@ class Cscl(Recipe):
         terms = super().known_terms(output._replace(parsing_logits=[]))
         if self.labels == "self":
             own = output.extras["self_parts"]
-            values = [losses.parsing(logits, own) for logits in output.parsing_logits]
+            values = [losses.parsing(logits, own, self.parsing_smoothing) for logits in output.parsing_logits]
             terms["parsing"] = (self.parsing_weight, torch.stack(values).mean())
         return terms

@@ -49,6 +49,8 @@ class MmffSd(Recipe):
         super().__post_init__()
         if not self.whole:
             raise UserError("recipe mmff-sd guides the global feature; it cannot do without")
+        if self.temperature <= 0:
+            raise UserError(f"temperature {self.temperature}: above 0")
 
     def auxiliaries(self, network: TwoStream, people: People) -> dict[str, Auxiliary]:
         """Modality classifiers with the fusion, and the memory."""

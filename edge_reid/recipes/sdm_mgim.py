@@ -27,6 +27,7 @@ class SdmMgim(Recipe):
     arch: Literal["osnet", "resnet50"] = "osnet"
     share_from: int = 2
     granularities: tuple[int, ...] = (2, 3, 6)
+    semantic_parts: int = 5
     part_dim: int = 128
     relation: Literal["none", "one_vs_rest", "self_attention"] = "one_vs_rest"
     optimizer: Literal["sgd", "adamw"] = "adamw"
@@ -41,7 +42,7 @@ class SdmMgim(Recipe):
     students: tuple[int, ...] = (1, 2, 3)
     """Stages whose maps have a student; none turns the self-distillation off."""
     distillation_weight: float = 1.0
-    """Of the self-distillation."""
+    """Of the self-distillation, beside identity_weight: the students learn identities, too."""
     distillation_alpha: float = 0.3
     """Share of the teacher's word against the label's."""
     distillation_beta: float = 0.5
@@ -56,6 +57,8 @@ class SdmMgim(Recipe):
         super().__post_init__()
         if not self.whole or any(not 0 <= stage <= 3 for stage in self.students):
             raise UserError(f"students {self.students}: of stages 0 to 3, and they need the global feature as teacher")
+        if self.temperature <= 0:
+            raise UserError(f"temperature {self.temperature}: above 0")
 
     def auxiliaries(self, network: TwoStream, people: People) -> dict[str, Auxiliary]:
         """The students."""

@@ -116,6 +116,20 @@ def trained_on(provenance: dict[str, Json]) -> list[Json]:
     return [provenance.get("data"), *(before if isinstance(before, list) else [])]
 
 
+def learnt_from(path: Path) -> list[Json]:
+    """The labels of all data sets that a file's weights have learnt from; none for weights that are not this project's.
+
+    Raises:
+        UserError: the file is missing.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    try:
+        return trained_on(load_stored(path).provenance)
+    except UserError:
+        return []
+
+
 def load_model(path: Path) -> LoadedModel:
     """The network of a checkpoint, in eval mode; its train-only parts stay in the file.
 
@@ -149,9 +163,13 @@ def publish(checkpoint: Path, out: Path) -> Path:
         # Doubled stages may hold the same convolutions twice; safetensors wants each name to own its bytes.
         name: tensor.contiguous().clone()
         for name, tensor in state.network.items()
-        if not set(_OF_THESE_PEOPLE) & set(name.split("."))
+        if not _of_these_people(name)
     }
     return _publish(out, weights, state)
+
+
+def _of_these_people(name: str) -> bool:
+    return bool(set(_OF_THESE_PEOPLE) & set(name.split(".")))
 
 
 def _publish(out: Path, weights: dict[str, Tensor], source: TrainingState | Stored) -> Path:
@@ -188,7 +206,8 @@ def partial_load(network: nn.Module, path: Path) -> tuple[int, list[str]]:
     """
     stored = load_stored(path)
     own = network.state_dict()
-    taken = {n: w for n, w in stored.weights.items() if n in own and own[n].shape == w.shape}
+    known = {name: w for name, w in stored.weights.items() if not _of_these_people(name)}
+    taken = {name: w for name, w in known.items() if name in own and own[name].shape == w.shape}
     missing = [name for name in own if name not in taken]
     if any(name.startswith(_NETWORK) for name in missing):
         numbers = ", ".join(f"{k} {stored.config[k]}" for k in ("width", "share_from", "share_mode", "granularities"))

@@ -154,7 +154,7 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
         total: Tensor = _Sum.apply(torch.cat([wide.sum(axes), wide.square().sum(axes), count]))
         (sums, squares), number = total[:-1].chunk(2), total[-1]
         mean = sums / number
-        variance = squares / number - mean.square()
+        variance = (squares / number - mean.square()).clamp(min=0)  # rounding may leave it below
         with torch.no_grad():
             momentum = 0.1 if self.momentum is None else self.momentum
             self.running_mean.lerp_(mean, momentum)

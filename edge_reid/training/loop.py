@@ -80,8 +80,11 @@ def train(
         run = start(data, recipe, plan, begin, place, world.share)
         lines = _begin(run, begin, state)
         if state is not None and (run.epoch == plan.epochs or run.is_spent):
-            print(f"{out}: this run is finished ({run.epoch} epochs); its model is {published}")
-            return published if published.exists() else publish(_final(run, out), published)
+            if world.leads:
+                print(f"{out}: this run is finished ({run.epoch} epochs); its model is {published}")
+                if not published.exists():
+                    publish(_final(run, out), published)
+            return published
         if world.leads:
             print("\n".join(lines), flush=True)
             out.mkdir(parents=True, exist_ok=True)
@@ -158,10 +161,11 @@ def _take_steps(
             pictures = len(batch.targets.identities) * world.size
             records.step(run.steps, values, images_per_second=pictures / seconds, learning_rate=rate)
             stopping = world.agree(bool(stop), run.device)
+            due = world.agree(world.leads and mark - saved >= 60 * checkpoint_minutes, run.device)
             if run.step == run.steps_per_epoch:
                 _finish_epoch(run, world, records, batch=batch, learning_rate=rate)
                 mark = time.monotonic()
-            elif not stopping and mark - saved < 60 * checkpoint_minutes:
+            elif not (stopping or due):
                 continue
             if world.leads:
                 save_state(run.state(), last)

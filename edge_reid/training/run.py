@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
-import subprocess
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,7 +12,7 @@ import torch
 
 import edge_reid
 from edge_reid import recipes
-from edge_reid.data.folder import Attributes, FolderDataset
+from edge_reid.data.folder import FolderDataset
 from edge_reid.data.loader import StepKey, TrainingPictures
 from edge_reid.data.parts import PartLabels
 from edge_reid.data.sampler import build_sampler
@@ -23,7 +21,9 @@ from edge_reid.errors import UserError
 from edge_reid.files import sha256
 from edge_reid.models.build import People, TrainingNetwork, build_training_network
 from edge_reid.recipes.base import Recipe
-from edge_reid.training.checkpoint import TrainingState, load_stored, trained_on
+from edge_reid.training.checkpoint import TrainingState, learnt_from
+from edge_reid.training.optimizer import build_optimizer
+from edge_reid.training.provenance import fingerprint, revision
 from edge_reid.training.schedule import warm_cosine, warm_steps
 from edge_reid.types import MODALITIES, Json, Sample
 
@@ -207,7 +207,8 @@ def start(
     folder = data if isinstance(data, FolderDataset) else None
     attributes = folder.attributes() if folder and recipe.attribute_weight > 0 else None
     labels = begin.labels or (folder.part_labels() if folder else None)
-    labels = labels if recipe.parsing_weight > 0 and labels and any(map(labels.path, samples)) else None
+    maps = _label_maps(recipe, begin, labels, samples)
+    labels = labels if maps else None
     sampler = build_sampler(
         samples,
         identities_per_step=recipe.identities,
@@ -215,7 +216,9 @@ def start(
         steps_per_epoch=plan.steps_per_epoch,
         seed=plan.seed,
     )
-    pictures = TrainingPictures(samples, sampler, attributes, labels, augmentation=recipe.augment, share=share)
+    pictures = TrainingPictures(
+        samples, sampler, attributes, labels, parts=recipe.semantic_parts, augmentation=recipe.augment, share=share
+    )
     torch.manual_seed(plan.seed)
     people = People(
         identities=len(pictures.labels),
@@ -230,16 +233,19 @@ def start(
         "data": data.label,
         "identities": len(pictures.labels),
         "pictures": len(samples),
-        "pictures_sha256": _fingerprint(samples, data.root, attributes, labels is not None),
+        "pictures_sha256": fingerprint(samples, data.root, attributes, maps),
         "init": source.name if source else None,
         "init_sha256": sha256(source) if source else None,
-        "learnt_before": trained_on(load_stored(begin.init).provenance) if begin.init else [],
+        "learnt_before": learnt_from(source) if source else [],
         "edge_reid": edge_reid.__version__,
-        "git": _revision(),
+        "git": revision(),
         "torch": str(torch.__version__),  # a TorchVersion is no plain string: safe loading refuses it
+        "label_maps": len(maps),
+        "precision": precision(plan, device),
+        "processes": share[1],
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
     }
-    optimizer = _optimizer(network, recipe)
+    optimizer = build_optimizer(network, recipe)
     scaler = torch.amp.GradScaler(device.type, enabled=precision(plan, device) == "fp16")
     return Run(recipe, plan, network.train(), optimizer, scaler, device, pictures, held_out, provenance)
 
@@ -247,19 +253,6 @@ def start(
 def precision(plan: Plan, device: torch.device) -> Literal["off", "bf16", "fp16"]:
     """What the network computes in."""
     return plan.amp or ("bf16" if device.type == "cuda" else "off")
-
-
-def _revision() -> str | None:
-    """The commit of the checkout that this code runs from, with + where it was changed; None outside of one."""
-    root = Path(edge_reid.__file__).parent.parent
-    if not (root / ".git").exists():
-        return None
-    words = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+"]
-    try:
-        said = subprocess.run(words, capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return said.stdout.strip() or None
 
 
 def _split(samples: list[Sample], held_out: int) -> tuple[list[Sample], list[Sample]]:
@@ -274,23 +267,20 @@ def _split(samples: list[Sample], held_out: int) -> tuple[list[Sample], list[Sam
     return [s for s in samples if s.identity not in away], [s for s in samples if s.identity in away]
 
 
-def _fingerprint(samples: list[Sample], root: Path, attributes: Attributes | None, has_parts: bool) -> str:
-    """Of the pictures' names and sizes and of what else is learnt: other people, or new drawings, have another."""
-    lines = [f"{sample.path.relative_to(root).as_posix()} {sample.path.stat().st_size}" for sample in samples]
-    lines.append(f"{attributes} {has_parts}")
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+def _label_maps(recipe: Recipe, begin: Start, labels: PartLabels | None, samples: list[Sample]) -> list[Path]:
+    """The label maps that a recipe will learn from.
 
-
-def _optimizer(network: TrainingNetwork, recipe: Recipe) -> torch.optim.Optimizer:
-    """SGD or AdamW without decay of biases and BatchNorm; "factor" is a group's share of the learning rate."""
-    deployed = network.network
-    trunk = {id(p) for part in (deployed.visible, deployed.thermal, deployed.shared) for p in part.parameters()}
-    groups = []
-    for in_trunk, factor in ((True, recipe.trunk_rate), (False, 1.0)):
-        own = [p for p in network.parameters() if p.requires_grad and (id(p) in trunk) == in_trunk]
-        for decays, decay in ((True, recipe.weight_decay), (False, 0.0)):
-            chosen = [p for p in own if (p.dim() > 1) == decays]
-            groups.append({"params": chosen, "weight_decay": decay, "factor": factor})
-    if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
-    return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True)
+    Raises:
+        UserError: they were asked for, and the recipe does not use them or none belongs to a picture.
+    """
+    used = recipe.takes_part_labels and recipe.parsing_weight > 0
+    if begin.labels and not used:
+        raise UserError(
+            "--parts: the recipe's numbers leave part labels out (parsing_weight or labels); drop one of both"
+        )
+    found = [path for sample in samples if (path := labels.path(sample))] if used and labels else []
+    if begin.labels and not found:
+        raise UserError(
+            f"{begin.labels.labels}: holds no map of the {len(samples)} training pictures; a/b.jpg has a/b.png"
+        )
+    return found

@@ -78,7 +78,7 @@ def throughput(
     computed = sum(each.milliseconds for each in device_phases)
     whole = phase("whole step", _together(run, workers), f"{workers} workers and {place}")
     busy = min(1.0, computed / whole.milliseconds)
-    said = f"the device computes {busy:.0%} of the time"
+    said = f"moving and computing take {busy:.0%} of a step"
     loaded = next(each.milliseconds for each in phases if each.name == "load")
     if busy < 0.9:
         said += (

@@ -49,7 +49,7 @@ def test_the_grid_of_the_documentation_is_whole() -> None:
     assert len(grid.seeds) >= 3
     for study in grid.study:
         for variant in study.variant.values():
-            for cell in cells_of(grid, study, variant)[:1]:
+            for cell in cells_of(grid, study, variant, "people")[:1]:
                 recipe = recipes.changed(recipes.get(cell.recipe), dict(cell.numbers))
                 taken = {"arch", "width", "size", "identities", "pictures", "learning_rate", "attribute_weight"}
                 train = {key: value.replace(" ", ",") for key, value in cell.train if key in taken}
@@ -60,11 +60,11 @@ def test_what_is_said_more_closely_counts(tmp_path: Path) -> None:
     path = tmp_path / "grid.toml"
     path.write_text(TINY)
     grid = read_grid(path)
-    first, second = (cells_of(grid, grid.study[0], variant) for variant in grid.study[0].variant.values())
+    first, second = (cells_of(grid, grid.study[0], variant, "people") for variant in grid.study[0].variant.values())
     assert dict(first[0].numbers) == {"augment": "synthetic", "granularities": "", "alignment": "off"}
     assert dict(first[0].train)["size"] == "64 32"
     assert [cell.seed for cell in first] == [0, 1]
-    again = cells_of(grid, grid.study[1], grid.study[1].variant["the same"])
+    again = cells_of(grid, grid.study[1], grid.study[1].variant["the same"], "people")
     assert again == second, "equal cells are one"
 
 
@@ -82,7 +82,7 @@ def test_a_grid_runs_once_and_tells_what_it_found(tmp_path: Path, capsys: pytest
         assert len(row.rank1) == 2
         assert all(0 < value <= 100 for value in row.mean_ap)
     for path_of in (out / "cells").glob("*/result.json"):
-        assert set(json.loads(path_of.read_text())) == {"rank1", "map", "seconds"}
+        assert set(json.loads(path_of.read_text())) == {"rank1", "map", "seconds", "protocol"}
     text = page.read_text()
     assert "### Parts" in text
     assert "* parts help (`both` against `global`): **" in text
@@ -125,6 +125,7 @@ def test_the_bound_of_a_claim_is_students_t() -> None:
         ('worse = "global"', 'worse = "nothing"', r"the claim 'parts help' names an unknown variant"),
         ('recipe = "psfl"', "", r"study 'Parts': needs a recipe"),
         ("[numbers]", "[numbers", r"grid.toml: not TOML"),
+        ("seeds = [0, 1]", "seeds = [0, 0]", r"seeds \[0, 0\]: each one once"),
     ],
 )
 def test_a_malformed_grid_names_the_place(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -132,6 +133,14 @@ def test_a_malformed_grid_names_the_place(tmp_path: Path, old: str, new: str, me
     path.write_text(TINY.replace(old, new, 1))
     with pytest.raises(UserError, match=message):
         read_grid(path)
+
+
+def test_other_people_are_other_cells(tmp_path: Path) -> None:
+    path = tmp_path / "grid.toml"
+    path.write_text(TINY)
+    grid = read_grid(path)
+    names = {cells_of(grid, grid.study[0], grid.study[0].variant["both"], p)[0].name for p in ("these", "those")}
+    assert len(names) == 2
 
 
 def test_people_come_from_the_grid_or_from_a_folder(tmp_path: Path) -> None:

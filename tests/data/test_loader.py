@@ -9,13 +9,15 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from edge_reid.data import FolderDataset
 from edge_reid.data.loader import Batch, StepKey, TrainingPictures, build_loader
 from edge_reid.data.parts import read_labels
 from edge_reid.data.sampler import build_sampler
+from edge_reid.errors import UserError
 from edge_reid.losses.attribute_cross_entropy import UNKNOWN
-from edge_reid.losses.parsing import IGNORE
+from edge_reid.types import IGNORE
 
 IDENTITIES = (5, 30, 31, 900)
 KEYS = [StepKey(0, 0, (32, 16)), StepKey(0, 1, (32, 16)), StepKey(1, 0, (48, 24))]
@@ -113,3 +115,29 @@ def test_labels_are_resized_without_being_mixed(tmp_path: Path) -> None:
     labels[:32] = 5
     cv2.imwrite(str(tmp_path / "labels.png"), labels)
     assert np.array_equal(read_labels(tmp_path / "labels.png", (32, 16)), labels[::2, ::2])
+
+
+def test_a_palette_of_labels_is_read_by_its_indices(tmp_path: Path) -> None:
+    image = Image.fromarray(np.array([[0, 1], [2, 255]], np.uint8), mode="P")
+    image.putpalette([value for index in range(256) for value in (index * 7 % 256, index * 3 % 256, 90)])
+    image.save(tmp_path / "labels.png")
+    assert read_labels(tmp_path / "labels.png", (2, 2), parts=2).tolist() == [[0, 1], [2, 255]]
+
+
+@pytest.mark.parametrize(
+    ("values", "mode", "message"),
+    [
+        (np.full((2, 2), 7, np.uint8), "L", "shows part 7, the recipe knows 5; pass --set semantic_parts=7"),
+        (np.zeros((2, 2, 3), np.uint8), "RGB", "is a picture of mode RGB, not a label map of one plane"),
+    ],
+    ids=["part", "colours"],
+)
+def test_a_label_map_that_the_recipe_cannot_learn_is_refused(
+    tmp_path: Path,
+    values: np.ndarray,
+    mode: str,
+    message: str,  # type: ignore[type-arg]
+) -> None:
+    Image.fromarray(values, mode=mode).save(tmp_path / "labels.png")
+    with pytest.raises(UserError, match=rf"labels\.png: {message}"):
+        read_labels(tmp_path / "labels.png", (2, 2), parts=5)

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from edge_reid.data.transforms import CHANNEL_FILL, Augmentation, ChannelErasing, ChannelExchange, augment
-from edge_reid.losses.parsing import IGNORE
-from edge_reid.types import MODALITIES, Modality
+from edge_reid.types import IGNORE, MODALITIES, Modality
 
 SIZE = (48, 24)
 

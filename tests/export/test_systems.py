@@ -17,7 +17,7 @@ from edge_reid.training.run import Plan
 from edge_reid.types import Json
 
 
-@pytest.mark.parametrize("name", ["psfl", "cscl", "hctri"])
+@pytest.mark.parametrize("name", ["cscl", "hctri"])
 def test_a_system_goes_from_training_to_an_int8_engine(name: str, tiny_data: Path, tmp_path: Path) -> None:
     numbers: dict[str, Json] = {
         "arch": "osnet", "width": 0.25, "size": [64, 32], "part_dim": 16, "identities": 4, "pictures": 2,

@@ -16,7 +16,7 @@ from edge_reid.losses import (
     self_distillation,
 )
 from edge_reid.losses.attribute_cross_entropy import UNKNOWN
-from edge_reid.losses.parsing import IGNORE
+from edge_reid.types import IGNORE
 
 
 @pytest.fixture

@@ -14,11 +14,13 @@ from edge_reid.errors import UserError
 from edge_reid.models import TwoStream, build_network, build_osnet
 from edge_reid.models.pretrained import import_weights
 from edge_reid.models.resnet import ResNet50
+from edge_reid.types import Json
 
 
 def network(arch: str, width: float = 0.25, share_from: int = 2) -> TwoStream:
     torch.manual_seed(1)
-    recipe = recipes.changed(recipes.get("baseline"), {"arch": arch, "width": width, "share_from": share_from})
+    numbers: dict[str, Json] = {"arch": arch, "width": width if arch == "osnet" else 1.0, "share_from": share_from}
+    recipe = recipes.changed(recipes.get("baseline"), numbers)
     return build_network(recipe)
 
 

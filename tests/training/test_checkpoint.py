@@ -146,3 +146,11 @@ def test_a_checkpoint_whose_weights_lack_a_tensor_is_refused(tmp_path: Path) -> 
     save_state(state, tmp_path / "last.pt")
     with pytest.raises(UserError, match="do not fit its own config"):
         load_model(tmp_path / "last.pt")
+
+
+def test_classifiers_of_other_people_are_not_taken_even_if_they_are_as_many(tmp_path: Path) -> None:
+    last = written(tmp_path)
+    identities = load_state(last).network["classifiers.whole.weight"].shape[1]
+    network = build_training_network(RECIPE, People(identities=identities, attribute_sizes=(2,), parsing=True))
+    _, missing = partial_load(network, last)
+    assert "classifiers.whole.weight" in missing

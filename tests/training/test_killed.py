@@ -65,7 +65,9 @@ def test_a_killed_run_loses_no_checkpoint_and_ends_as_if_it_had_not_been(tmp_pat
         train(data=FolderDataset(people), out=out, recipe=RECIPE, plan=PLAN, device="cpu", workers=0)
     first, second = (load_state(out / "last.pt") for out in (whole, killed))
     assert first.network.keys() == second.network.keys()
-    assert "memory.features" in first.network
+    memory = first.network["memory.features"]
+    assert bool((memory.abs().sum(2) > 0).equal(first.network["memory.written"])), "what was seen was remembered"
+    assert bool(first.network["memory.written"].any())
     for name, tensor in first.network.items():
         assert torch.equal(tensor, second.network[name]), name
     clock = {"seconds", "images_per_second"}

@@ -19,6 +19,7 @@ import torch
 
 from edge_reid import recipes
 from edge_reid.data.folder import FolderDataset
+from edge_reid.data.parts import PartLabels
 from edge_reid.data.regdb import RegDb
 from edge_reid.data.synthetic.dataset import Population, write_dataset
 from edge_reid.errors import CheckFailed, UserError
@@ -290,6 +291,10 @@ def test_a_model_of_one_split_of_regdb_is_not_measured_on_another(tmp_path: Path
     )
     with pytest.raises(UserError, match="was trained on RegDB split 1"):
         evaluate_checkpoint(further, RegDb(root, split=2), device="cpu")
+    begin = Start(weights=model)
+    trunk = train(data=RegDb(root, split=2), out=tmp_path / "trunk", recipe=RECIPE, plan=plan, begin=begin, workers=0)
+    with pytest.raises(UserError, match="was trained on RegDB split 1"):
+        evaluate_checkpoint(trunk, RegDb(root, split=2), device="cpu")
 
 
 def test_a_run_writes_down_what_it_takes_to_repeat_it(finished: Path) -> None:
@@ -326,3 +331,23 @@ def test_half_precision_takes_nearly_the_same_steps(people: Path, tmp_path: Path
         logs.append(float(rows(tmp_path / name)[0]["loss"]))
     assert logs[1] == pytest.approx(logs[0], rel=0.02)
     assert logs[1] != logs[0]
+
+
+def test_label_maps_that_are_asked_for_and_not_there_are_told(people: Path, tmp_path: Path) -> None:
+    (tmp_path / "maps").mkdir()
+    begin = Start(labels=PartLabels(people, tmp_path / "maps"))
+    with pytest.raises(UserError, match=r"maps: holds no map of the 36 training pictures"):
+        train(data=FolderDataset(people), out=tmp_path / "run", recipe=RECIPE, plan=PLAN, begin=begin, workers=0)
+    deaf = replace(RECIPE, parsing_weight=0.0)
+    with pytest.raises(UserError, match="--parts: the recipe's numbers leave part labels out"):
+        train(data=FolderDataset(people), out=tmp_path / "run", recipe=deaf, plan=PLAN, begin=begin, workers=0)
+
+
+def test_pictures_of_a_table_may_lie_anywhere(people: Path, tmp_path: Path) -> None:
+    samples = FolderDataset(people).train()
+    lines = [f"{s.path.resolve()},{s.identity},{s.camera},{s.modality},train" for s in samples]
+    table = tmp_path / "people.csv"
+    table.write_text("\n".join(["path,identity,camera,modality,split", *lines]))
+    plan = Plan(epochs=1, steps_per_epoch=1)
+    train(data=FolderDataset(table), out=tmp_path / "run", recipe=RECIPE, plan=plan, device="cpu", workers=0)
+    assert load_state(tmp_path / "run" / "last.pt").provenance["pictures"] == len(samples)
