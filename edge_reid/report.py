@@ -145,12 +145,12 @@ def _latency(facts: dict[str, dict[str, Any]]) -> list[str]:
                     f"{row['engine']} {row['precision']} {row['modality']}", str(row["batch"]),
                     *(f"{row[key]:.2f}" for key in ("p50_ms", "p90_ms", "p99_ms")), f"{row['images_per_second']:.0f}",
                     f"{row['file_bytes'] / 1e6:.2f}", f"{row['load_seconds']:.2f}",
-                    "" if row.get("rank1") is None else f"{percent(row['rank1'])} / {percent(row['mean_ap'])}",
+                    "" if row.get("rank1") is None else f"{100 * row['rank1']:.1f} / {100 * row['mean_ap']:.1f}",
                     _cosine(row),
                 ]
             )  # fmt: skip
         head = [title, "batch", "p50 ms", "p90 ms", "p99 ms", "pictures/s", "MB", "load s"]
-        tables.append(table([*head, "rank-1 / mAP", "cosine mean / min"], rows))
+        tables.append(table([*head, "rank-1 / mAP, %", "cosine mean / min"], rows))
         tables.append(_speedups(facts[name]["printed"]["rows"]))
     return tables
 

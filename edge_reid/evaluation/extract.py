@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 from edge_reid.preprocess import read_crop
 from edge_reid.progress import Update
 from edge_reid.types import Embed, Sample
+
+READERS = 4
+"""Threads that decode pictures; OpenCV works outside of Python's lock."""
 
 
 def extract(
@@ -21,6 +25,8 @@ def extract(
     progress: Update | None = None,
 ) -> NDArray[np.float32]:
     """The embeddings of pictures of one modality, `(N, D)`, in the order of `samples`.
+
+    While a batch is embedded, the next one is read; no more than two are in memory.
 
     Args:
         samples: one or more pictures, all of one modality.
@@ -35,10 +41,18 @@ def extract(
     """
     if len({sample.modality for sample in samples}) != 1:
         raise ValueError(f"{len(samples)} pictures of one modality expected, got both modalities or none")
-    embeddings = []
-    for start in range(0, len(samples), batch):
-        chunk = samples[start : start + batch]
-        embeddings.append(embed(np.stack([read_crop(sample.path, sample.modality, size) for sample in chunk])))
-        if progress is not None:
-            progress(start + len(chunk), len(samples))
+    embeddings: list[NDArray[np.float32]] = []
+    with ThreadPoolExecutor(READERS) as pool:
+
+        def read(start: int) -> list[Future[NDArray[np.uint8]]]:
+            chunk = samples[start : start + batch]
+            return [pool.submit(read_crop, sample.path, sample.modality, size) for sample in chunk]
+
+        coming = read(0)
+        for start in range(0, len(samples), batch):
+            crops = np.stack([crop.result() for crop in coming])
+            coming = read(start + batch)
+            embeddings.append(embed(crops))
+            if progress is not None:
+                progress(start + len(crops), len(samples))
     return np.concatenate(embeddings)

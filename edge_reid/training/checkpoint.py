@@ -78,7 +78,10 @@ class TrainingState:
     history: list[dict[str, float]]
     """One row per finished epoch."""
     provenance: dict[str, Json]
+    counts: dict[str, int] = field(default_factory=dict)
+    """Steps of the epoch that had each of the sums."""
     scaler: dict[str, Any] = field(default_factory=dict)
+    """Of fp16 gradients; empty without."""
     format: int = FORMAT
 
 

@@ -157,6 +157,7 @@ def _take_steps(
             seconds, mark = time.monotonic() - mark, time.monotonic()
             for name, value in {**values, "seconds": seconds}.items():
                 run.sums[name] = run.sums.get(name, 0.0) + value
+                run.counts[name] = run.counts.get(name, 0) + 1
             run.step += 1
             pictures = len(batch.targets.identities) * world.size
             records.step(run.steps, values, images_per_second=pictures / seconds, learning_rate=rate)
@@ -216,11 +217,12 @@ def _finish_epoch(run: Run, world: World, records: Records, *, batch: Batch, lea
     """Write the epoch's row, whose last step had this batch and rate, validate if it is time, turn to the next one."""
     height, width = batch.thermal.shape[1:]
     seconds = run.sums.pop("seconds")
-    row = {name: total / run.step for name, total in run.sums.items()}
+    # A term that began within the epoch counts by the steps that had it.
+    row = {name: total / run.counts[name] for name, total in run.sums.items()}
     row = {"epoch": run.epoch + 1, "height": height, "width": width, "learning_rate": learning_rate, **row}
     pictures = len(batch.targets.identities) * world.size * run.step
     row |= {"seconds": seconds, "images_per_second": pictures / seconds}
-    run.epoch, run.step, run.sums = run.epoch + 1, 0, {}
+    run.epoch, run.step, run.sums, run.counts = run.epoch + 1, 0, {}, {}
     if not world.leads:
         return
     if run.held_out and (run.epoch % run.plan.validate_every == 0 or run.epoch == run.plan.epochs):

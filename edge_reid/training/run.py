@@ -92,6 +92,8 @@ class Run:
     """Done in this epoch."""
     sums: dict[str, float] = field(default_factory=dict)
     """Of the values of this epoch's steps."""
+    counts: dict[str, int] = field(default_factory=dict)
+    """Steps of this epoch that had each value."""
     history: list[dict[str, float]] = field(default_factory=list)
 
     @property
@@ -157,6 +159,7 @@ class Run:
             epoch=self.epoch,
             step=self.step,
             sums=self.sums,
+            counts=self.counts,
             history=self.history,
             provenance=self.provenance,
         )
@@ -181,7 +184,8 @@ class Run:
         self.network.load_state_dict(state.network)
         self.optimizer.load_state_dict(state.optimizer)
         self.scaler.load_state_dict(state.scaler)
-        self.epoch, self.step, self.sums, self.history = state.epoch, state.step, state.sums, state.history
+        self.epoch, self.step, self.history = state.epoch, state.step, state.history
+        self.sums, self.counts = state.sums, state.counts
         self.provenance = state.provenance
 
 
