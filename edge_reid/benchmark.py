@@ -8,8 +8,6 @@ machine does meets all of them alike. Shapes: N crops, H x W the bundle's input 
 from __future__ import annotations
 
 import importlib.util
-import os
-import platform
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,9 +18,7 @@ from numpy.typing import NDArray
 
 from edge_reid.bundle import Bundle, BundleFile, Precision
 from edge_reid.data.folder import FolderDataset
-from edge_reid.doctor import installed_version, processor
 from edge_reid.engines import BACKENDS, Engine, load_engine
-from edge_reid.engines.base import thread_count
 from edge_reid.errors import UserError
 from edge_reid.evaluation import Embedded, both_directions, extract
 from edge_reid.progress import Update
@@ -255,26 +251,6 @@ def _with_accuracy(rows: dict[_Key, Row], embedded: dict[_Key, Embedded], data: 
                     measured[key], rank1=result.rank1, mean_ap=result.mean_ap, protocol=result.protocol
                 )
     return measured
-
-
-def machine() -> dict[str, Json]:
-    """What the numbers depend on besides the bundle."""
-    name, flags = processor()
-    libraries: dict[str, Json] = {
-        package: installed_version(package)
-        for package in ("numpy", "onnxruntime", "openvino", "torch")
-        if installed_version(package)
-    }
-    return {
-        "processor": name,
-        "processors": os.cpu_count(),
-        "threads": thread_count(),
-        "8_bit_instructions": " ".join(flags),
-        "load_average": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        **libraries,
-    }
 
 
 HEAD = (

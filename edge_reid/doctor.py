@@ -18,6 +18,7 @@ import numpy as np
 
 from edge_reid.bundle import Bundle
 from edge_reid.engines import load_engine
+from edge_reid.engines.base import thread_count
 from edge_reid.errors import UserError
 from edge_reid.types import MODALITIES, Json
 
@@ -75,6 +76,26 @@ def installed_version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def machine() -> dict[str, Json]:
+    """What the numbers depend on besides the bundle."""
+    name, flags = processor()
+    libraries: dict[str, Json] = {
+        package: installed_version(package)
+        for package in ("numpy", "onnxruntime", "openvino", "torch")
+        if installed_version(package)
+    }
+    return {
+        "processor": name,
+        "processors": os.cpu_count(),
+        "threads": thread_count(),
+        "8_bit_instructions": " ".join(flags),
+        "load_average": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        **libraries,
+    }
 
 
 def _python() -> Check:

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from edge_reid.data.loader import Targets
-from edge_reid.models.build import People, TrainingNetwork, build_training_network
-from edge_reid.models.output import TrainingOutput
+from edge_reid.models.build import TrainingNetwork, build_training_network
+from edge_reid.models.output import People, TrainingOutput
 from edge_reid.recipes.base import Recipe
 
 PEOPLE = People(identities=3, cameras=2, attribute_sizes=(2, 3), parsing=True)

@@ -85,7 +85,8 @@ class Benchmark:
 
     def run(self) -> None:
         """Measure and print the table."""
-        from edge_reid.benchmark import HEAD, benchmark, cells, machine
+        from edge_reid.benchmark import HEAD, benchmark, cells
+        from edge_reid.doctor import machine
 
         if self.training:
             self._run_training(self.training)
@@ -102,8 +103,8 @@ class Benchmark:
 
     def _run_training(self, name: str) -> None:
         from edge_reid import recipes
-        from edge_reid.benchmark import machine
         from edge_reid.data.folder import FolderDataset
+        from edge_reid.doctor import machine
         from edge_reid.training.throughput import throughput
 
         if self.data is None:
@@ -122,7 +123,7 @@ class Benchmark:
 
 
 def _print_machine() -> None:
-    from edge_reid.benchmark import machine
+    from edge_reid.doctor import machine
 
     print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine().items() if value))
 

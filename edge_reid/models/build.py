@@ -6,8 +6,6 @@ N parts of size d, A attributes, K parts of a person.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,25 +15,13 @@ from edge_reid.data.loader import Targets
 from edge_reid.models.attention import PartAttention
 from edge_reid.models.heads import AttendingStripes, EmbeddingHead, PartRelations, PlainStripes, SemanticParts, Stripes
 from edge_reid.models.osnet import build_osnet, initialize
-from edge_reid.models.output import Auxiliary, TrainingOutput
+from edge_reid.models.output import Auxiliary, People, TrainingOutput
 from edge_reid.models.resnet import ResNet50
 from edge_reid.models.students import Classifiers
 from edge_reid.models.two_stream import Trunk, TwoStream
 
 if TYPE_CHECKING:
     from edge_reid.recipes.base import Recipe
-
-
-@dataclass(frozen=True, kw_only=True)
-class People:
-    """What a training network must know of the people that it learns."""
-
-    identities: int
-    cameras: int = 1
-    """Of the modality that has more of them."""
-    attribute_sizes: Sequence[int] = ()
-    parsing: bool = False
-    """Whether their pictures have part labels."""
 
 
 class TrainingNetwork(nn.Module):

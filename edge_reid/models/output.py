@@ -5,7 +5,8 @@ Shapes: B rows of a step, visible first, then thermal, I identities, N parts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -13,6 +14,18 @@ from torch import Tensor, nn
 from edge_reid.data.loader import Targets
 from edge_reid.models.heads import HeadOutput
 from edge_reid.models.two_stream import Maps
+
+
+@dataclass(frozen=True, kw_only=True)
+class People:
+    """What a training network must know of the people that it learns."""
+
+    identities: int
+    cameras: int = 1
+    """Of the modality that has more of them."""
+    attribute_sizes: Sequence[int] = ()
+    parsing: bool = False
+    """Whether their pictures have part labels."""
 
 
 class TrainingOutput(NamedTuple):

@@ -14,8 +14,7 @@ from edge_reid.types import Json
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from edge_reid.models.build import People
-    from edge_reid.models.output import Auxiliary, TrainingOutput
+    from edge_reid.models.output import Auxiliary, People, TrainingOutput
     from edge_reid.models.two_stream import TwoStream
 
 WIDTHS = (1.0, 0.75, 0.5, 0.25)

@@ -15,8 +15,7 @@ from edge_reid.recipes.base import Recipe
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from edge_reid.models.build import People
-    from edge_reid.models.output import Auxiliary, TrainingOutput
+    from edge_reid.models.output import Auxiliary, People, TrainingOutput
     from edge_reid.models.two_stream import TwoStream
 
 

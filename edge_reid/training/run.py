@@ -19,7 +19,8 @@ from edge_reid.data.sampler import build_sampler
 from edge_reid.data.sets import ReidData
 from edge_reid.errors import UserError
 from edge_reid.files import sha256
-from edge_reid.models.build import People, TrainingNetwork, build_training_network
+from edge_reid.models.build import TrainingNetwork, build_training_network
+from edge_reid.models.output import People
 from edge_reid.recipes.base import Recipe
 from edge_reid.training.checkpoint import TrainingState, learnt_from
 from edge_reid.training.optimizer import build_optimizer

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_reid.benchmark import HEAD, Row, Stopwatch, benchmark, cells, machine
+from edge_reid.benchmark import HEAD, Row, Stopwatch, benchmark, cells
 from edge_reid.bundle import Bundle, write_manifest
+from edge_reid.doctor import machine
 from edge_reid.engines.base import EngineFacts, NetworkEngine
 from edge_reid.errors import UserError
 

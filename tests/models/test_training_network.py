@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edge_reid.models import build_training_network
-from edge_reid.models.build import People
+from edge_reid.models.output import People
 from edge_reid.recipes.controls import HcTri
 from edge_reid.recipes.sdm_mgim import SdmMgim
 from tests.steps import step

@@ -7,7 +7,8 @@ import torch
 
 from edge_reid import losses, recipes
 from edge_reid.errors import UserError
-from edge_reid.models.build import People, build_training_network
+from edge_reid.models.build import build_training_network
+from edge_reid.models.output import People
 from edge_reid.recipes.base import Recipe
 from edge_reid.recipes.cscl import Cscl
 from edge_reid.recipes.mmff_sd import MmffSd

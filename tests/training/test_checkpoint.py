@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from edge_reid.errors import UserError
 from edge_reid.models import build_training_network
-from edge_reid.models.build import People
+from edge_reid.models.output import People
 from edge_reid.recipes.sdm_mgim import SdmMgim
 from edge_reid.training.checkpoint import (
     TrainingState,
