@@ -10,14 +10,19 @@ from edge_reid.types import IGNORE
 
 
 def parsing(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Mean cross-entropy of `(B, K, h, w)` logits with the labels `(B, H, W)` at the centres of the map's cells.
+    """Mean cross-entropy of `(B, K, h, w)` logits with the labels `(B, H, W)` of the map's cells.
 
+    A cell has the label that covers most of it, the smaller one of two that cover as much.
     0 when every label is IGNORE; smoothing as in `identity_cross_entropy`.
     """
-    rows, columns = (
-        ((torch.arange(cells, device=labels.device) + 0.5) * pixels / cells).long()
-        for cells, pixels in zip(logits.shape[2:], labels.shape[1:], strict=True)
-    )
-    targets = labels[:, rows][:, :, columns].long()
+    _, classes, height, width = logits.shape
+    targets = covering(labels, classes, (height, width))
     total = F.cross_entropy(logits.float(), targets, ignore_index=IGNORE, reduction="sum", label_smoothing=smoothing)
     return total / (targets != IGNORE).sum().clamp(min=1)
+
+
+def covering(labels: Tensor, classes: int, size: tuple[int, int]) -> Tensor:
+    """The label that covers most of each cell of a map of `size` = (h, w): `(B, h, w)` int64."""
+    known = [*range(classes), IGNORE]
+    shares = torch.stack([F.adaptive_avg_pool2d((labels == label).float(), size) for label in known])
+    return torch.tensor(known, device=labels.device)[shares.argmax(0)]

@@ -16,6 +16,7 @@ from edge_reid.losses import (
     self_distillation,
 )
 from edge_reid.losses.attribute_cross_entropy import UNKNOWN
+from edge_reid.losses.parsing import covering
 from edge_reid.types import IGNORE
 
 
@@ -117,10 +118,26 @@ def test_unknown_attributes_count_nowhere() -> None:
     assert float(attribute_cross_entropy(logits, torch.full((2, 2), UNKNOWN))) == 0.0
 
 
-def test_parsing_reads_labels_at_the_centres_of_the_cells() -> None:
-    logits = torch.randn(1, 3, 2, 1)
-    labels = torch.zeros(1, 4, 2, dtype=torch.uint8)
-    labels[0, 1, 1], labels[0, 3, 1] = 2, IGNORE  # rows 1 and 3, column 1 are the centres of a 2 x 1 map
-    expected = brute_cross_entropy(logits[0, :, 0, 0].tolist(), 2, 0.0)
-    assert float(parsing(logits, labels)) == pytest.approx(expected, abs=1e-5)
+def test_a_cell_has_the_label_that_covers_most_of_it() -> None:
+    labels = torch.randint(0, 3, (5, 12, 6), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    labels[0, :7] = IGNORE
+    logits = torch.randn(5, 3, 4, 2, dtype=torch.float64)
+    values = []
+    for picture in range(5):
+        for row in range(4):
+            for column in range(2):
+                cell = labels[picture, 3 * row : 3 * row + 3, 3 * column : 3 * column + 3].flatten().tolist()
+                label = max([0, 1, 2, IGNORE], key=cell.count)  # the first of two that are as frequent
+                if label != IGNORE:
+                    values.append(brute_cross_entropy(logits[picture, :, row, column].tolist(), label, 0.1))
+    assert len(values) == 36  # of 40: the two upper rows of one picture are unknown
+    assert float(parsing(logits, labels, 0.1)) == pytest.approx(sum(values) / 36, abs=1e-5)
+    order = torch.randperm(5)
+    assert torch.allclose(parsing(logits[order], labels[order], 0.1), parsing(logits, labels, 0.1), atol=1e-6)
     assert float(parsing(logits, torch.full_like(labels, IGNORE))) == 0.0
+
+
+def test_the_cells_of_uneven_maps_overlap_as_pooling_lays_them() -> None:
+    labels = torch.tensor([[[0, 0, 1, 1, 1]]])  # 5 columns in 2 cells: columns 0 to 2 and 2 to 4
+    assert covering(labels, 2, (1, 2)).tolist() == [[[0, 1]]]
+    assert covering(labels[..., :2], 2, (1, 4)).tolist() == [[[0, 0, 0, 0]]]
