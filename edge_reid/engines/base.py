@@ -6,6 +6,7 @@ Shapes: N crops of H x W pixels, D the embedding's size.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,14 @@ class EngineFacts:
     file: str
     file_bytes: int
     load_seconds: float
+
+    @classmethod
+    def of(
+        cls, file: Path, began: float, *, backend: str, version: str, precision: Precision, device: str, threads: int
+    ) -> EngineFacts:
+        """Those of an engine that is ready now and whose loading began at `time.perf_counter() == began`."""
+        seconds = time.perf_counter() - began
+        return cls(backend, precision, device, threads, version, file.name, file.stat().st_size, seconds)
 
 
 class Engine(Protocol):

@@ -56,15 +56,14 @@ def open_engine(manifest: Manifest, file: Path, modality: Modality, precision: P
         embeddings: NDArray[np.float32] = request.infer({0: crops})[0]
         return embeddings
 
-    facts = EngineFacts(
+    facts = EngineFacts.of(
+        file,
+        began,
         backend="openvino",
+        version=openvino.__version__,
         precision=precision,
         device=device,
         threads=threads,
-        version=openvino.__version__,
-        file=file.name,
-        file_bytes=file.stat().st_size,
-        load_seconds=time.perf_counter() - began,
     )
     return NetworkEngine(modality, manifest.embedding_dim, manifest.input_size, facts, run, max_batch=1)
 

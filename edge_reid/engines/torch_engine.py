@@ -34,14 +34,13 @@ def open_engine(manifest: Manifest, file: Path, modality: Modality, precision: P
             embeddings: NDArray[np.float32] = branch(torch.from_numpy(crops).to(device)).cpu().numpy()
         return embeddings
 
-    facts = EngineFacts(
+    facts = EngineFacts.of(
+        file,
+        began,
         backend="torch",
+        version=torch.__version__,
         precision=precision,
         device=device,
         threads=torch.get_num_threads(),
-        version=torch.__version__,
-        file=file.name,
-        file_bytes=file.stat().st_size,
-        load_seconds=time.perf_counter() - began,
     )
     return NetworkEngine(modality, manifest.embedding_dim, manifest.input_size, facts, run)

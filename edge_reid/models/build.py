@@ -6,6 +6,7 @@ N parts of size d, A attributes, K parts of a person.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,7 +16,7 @@ from edge_reid.data.loader import Targets
 from edge_reid.models.attention import PartAttention
 from edge_reid.models.heads import AttendingStripes, EmbeddingHead, PartRelations, PlainStripes, SemanticParts, Stripes
 from edge_reid.models.osnet import build_osnet, initialize
-from edge_reid.models.output import Auxiliary, People, TrainingOutput
+from edge_reid.models.output import People, TrainingOutput
 from edge_reid.models.resnet import ResNet50
 from edge_reid.models.students import Classifiers
 from edge_reid.models.two_stream import Trunk, TwoStream
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 class TrainingNetwork(nn.Module):
     """The network and what serves its training only: classifiers, attribute and part heads, a recipe's own parts."""
 
-    def __init__(self, network: TwoStream, people: People, auxiliaries: dict[str, Auxiliary], parts: int) -> None:
+    def __init__(self, network: TwoStream, people: People, auxiliaries: Mapping[str, nn.Module], parts: int) -> None:
         super().__init__()
         head = network.head
         self.network = network

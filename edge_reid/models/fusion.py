@@ -10,9 +10,9 @@ from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from edge_reid.models.output import Auxiliary, Classify, TrainingOutput
+from edge_reid.models.output import Classify, TrainingOutput
 from edge_reid.models.students import Classifiers
 
 Fusion = Literal["attention", "mean"]
@@ -29,7 +29,7 @@ class FusionOutput(NamedTuple):
     """`(B, C)` of each row and a picture of the same person in the other modality; the two share theirs."""
 
 
-class ModalFusion(Auxiliary):
+class ModalFusion(nn.Module):
     """Channels that a person's own modality relies on weigh more in the fused feature, common ones less."""
 
     def __init__(self, feature_dim: int, identities: int, fusion: Fusion = "attention") -> None:

@@ -10,9 +10,9 @@ from typing import Literal, NamedTuple
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
-from edge_reid.models.output import Auxiliary, Classify, TrainingOutput
+from edge_reid.models.output import Classify, TrainingOutput
 
 Scope = Literal["other", "own", "both"]
 
@@ -31,7 +31,7 @@ class MemoryOutput(NamedTuple):
     """`(B,)` bool: at least one view was there."""
 
 
-class ViewMemory(Auxiliary):
+class ViewMemory(nn.Module):
     """A running mean of the BNNeck feature per identity, modality and camera; first a copy, then (1 - s) old + s new.
 
     The teacher of a row is the mean of its person's views in the other modality, those weighing more of which the

@@ -1,4 +1,4 @@
-"""What a training network gives its losses, and what a train-only part of a recipe is.
+"""What a training network gives its losses.
 
 Shapes: B rows of a step, visible first, then thermal, I identities, N parts.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from edge_reid.data.loader import Targets
 from edge_reid.models.heads import HeadOutput
@@ -58,11 +58,3 @@ class TrainingOutput(NamedTuple):
 
 Classify = Callable[[Tensor], Tensor]
 """The classifier of the global feature: `(R, C) -> (R, I)`."""
-
-
-class Auxiliary(nn.Module):
-    """A train-only part of a recipe; what it makes of the output so far becomes an extra."""
-
-    def forward(self, output: TrainingOutput, classify: Classify) -> Any:
-        """See the class."""
-        raise NotImplementedError

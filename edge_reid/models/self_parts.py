@@ -10,9 +10,9 @@ from __future__ import annotations
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from edge_reid.models.output import Auxiliary, Classify, TrainingOutput
+from edge_reid.models.output import Classify, TrainingOutput
 
 MOMENTUM = 0.99
 
@@ -20,7 +20,7 @@ STEPS = 10
 """Of the two-means that parts person from background."""
 
 
-class SelfParts(Auxiliary):
+class SelfParts(nn.Module):
     """Labels `(B, h, w)`, uint8, 0 the background, 1..K from head to foot.
 
     Strong places of a map are the person: two means of the maps' norms, per identity, over all its pictures. Each such

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from edge_reid.models.heads import generalized_mean, neck
 from edge_reid.models.osnet import ConvLayer, LightConv3x3, initialize
-from edge_reid.models.output import Auxiliary, Classify, TrainingOutput
+from edge_reid.models.output import Classify, TrainingOutput
 
 
 class StudentOutput(NamedTuple):
@@ -26,7 +26,7 @@ class StudentOutput(NamedTuple):
     """`(B, S, I)`"""
 
 
-class Students(Auxiliary):
+class Students(nn.Module):
     """Shallow recognisers on the maps of early stages, with a classifier each."""
 
     def __init__(self, channels: Sequence[int], feature_dim: int, stages: Sequence[int], identities: int) -> None:

@@ -12,9 +12,9 @@ from edge_reid.errors import UserError
 from edge_reid.types import Json
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
-    from edge_reid.models.output import Auxiliary, People, TrainingOutput
+    from edge_reid.models.output import People, TrainingOutput
     from edge_reid.models.two_stream import TwoStream
 
 WIDTHS = (1.0, 0.75, 0.5, 0.25)
@@ -150,8 +150,12 @@ class Recipe:
                 return (int(self.size[0] * factor), int(self.size[1] * factor))
         return self.size
 
-    def auxiliaries(self, network: TwoStream, people: People) -> dict[str, Auxiliary]:
-        """Train-only parts of this recipe beyond classifiers and heads for what the data knows, by name."""
+    def auxiliaries(self, network: TwoStream, people: People) -> dict[str, nn.Module]:
+        """Train-only parts beyond classifiers and heads for what the data knows, by name.
+
+        Each is called with the `TrainingOutput` so far and the global feature's classifier; what it returns becomes an
+        extra.
+        """
         return {}
 
     def loss(self, output: TrainingOutput, progress: float) -> tuple[Tensor, dict[str, Tensor]]:

@@ -13,9 +13,9 @@ from edge_reid.errors import UserError
 from edge_reid.recipes.base import Recipe
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
-    from edge_reid.models.output import Auxiliary, People, TrainingOutput
+    from edge_reid.models.output import People, TrainingOutput
     from edge_reid.models.two_stream import TwoStream
 
 
@@ -41,7 +41,7 @@ class Cscl(Recipe):
         """Whether label maps of the pictures are of use to it."""
         return self.labels == "data"
 
-    def auxiliaries(self, network: TwoStream, people: People) -> dict[str, Auxiliary]:
+    def auxiliaries(self, network: TwoStream, people: People) -> dict[str, nn.Module]:
         """The provider of part labels, with `labels` "self".
 
         Raises:

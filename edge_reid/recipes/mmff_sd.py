@@ -13,9 +13,9 @@ from edge_reid.errors import UserError
 from edge_reid.recipes.base import Recipe
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
-    from edge_reid.models.output import Auxiliary, People, TrainingOutput
+    from edge_reid.models.output import People, TrainingOutput
     from edge_reid.models.two_stream import TwoStream
 
 
@@ -51,12 +51,12 @@ class MmffSd(Recipe):
         if self.temperature <= 0:
             raise UserError(f"temperature {self.temperature}: above 0")
 
-    def auxiliaries(self, network: TwoStream, people: People) -> dict[str, Auxiliary]:
+    def auxiliaries(self, network: TwoStream, people: People) -> dict[str, nn.Module]:
         """Modality classifiers with the fusion, and the memory."""
         from edge_reid.models.fusion import ModalFusion
         from edge_reid.models.memory import ViewMemory
 
-        size, parts = network.head.whole_dim, dict[str, "Auxiliary"]()
+        size, parts = network.head.whole_dim, dict[str, "nn.Module"]()
         if self.fusion != "off":
             parts["fusion"] = ModalFusion(size, people.identities, self.fusion)
         if self.memory != "off":

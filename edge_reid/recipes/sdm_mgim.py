@@ -13,9 +13,9 @@ from edge_reid.errors import UserError
 from edge_reid.recipes.base import Recipe
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
-    from edge_reid.models.output import Auxiliary, People, TrainingOutput
+    from edge_reid.models.output import People, TrainingOutput
     from edge_reid.models.two_stream import TwoStream
 
 
@@ -59,7 +59,7 @@ class SdmMgim(Recipe):
         if self.temperature <= 0:
             raise UserError(f"temperature {self.temperature}: above 0")
 
-    def auxiliaries(self, network: TwoStream, people: People) -> dict[str, Auxiliary]:
+    def auxiliaries(self, network: TwoStream, people: People) -> dict[str, nn.Module]:
         """The students."""
         from edge_reid.models.students import Students
 

@@ -18,13 +18,12 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from edge_reid import recipes
-from edge_reid.data.loader import Batch, Targets, build_loader
+from edge_reid.data.loader import Batch, build_loader
 from edge_reid.data.sets import ReidData
 from edge_reid.errors import CheckFailed, UserError
 from edge_reid.evaluation import Embedded, both_directions
 from edge_reid.files import atomic_file
 from edge_reid.models.cost import cost
-from edge_reid.models.input import normalize
 from edge_reid.models.pretrained import import_weights
 from edge_reid.recipes.base import Recipe
 from edge_reid.training.checkpoint import TrainingState, load_state, partial_load, publish, save_state
@@ -34,6 +33,7 @@ from edge_reid.training.evaluate import embed_samples
 from edge_reid.training.interrupt import stop_on_request
 from edge_reid.training.records import Records
 from edge_reid.training.run import Plan, Run, Start, start
+from edge_reid.training.step import backward, forward, to_device, update
 from edge_reid.types import MODALITIES, Json
 
 
@@ -79,7 +79,7 @@ def train(
     with joined(place) as world:
         run = start(data, recipe, plan, begin, place, world.share)
         lines = _begin(run, begin, state)
-        if state is not None and (run.epoch == plan.epochs or run.is_spent):
+        if state is not None and run.is_finished:
             if world.leads:
                 print(f"{out}: this run is finished ({run.epoch} epochs); its model is {published}")
                 if not published.exists():
@@ -87,10 +87,8 @@ def train(
             return published
         if world.leads:
             print("\n".join(lines), flush=True)
-            out.mkdir(parents=True, exist_ok=True)
             if state is None:
                 _describe(run, out)
-                save_state(run.state(), last)  # a run of no epochs is published, too: the untrained network
         loader = build_loader(run.pictures, list(run.keys()), workers)
         with Records(out, steps=run.total_steps, done=run.steps, shown=world.leads) as records:
             _take_steps(run, world, loader, records, checkpoint_minutes)
@@ -120,7 +118,8 @@ def _begin(run: Run, begin: Start, state: TrainingState | None) -> list[str]:
 
 
 def _describe(run: Run, out: Path) -> None:
-    """Write all that it takes to repeat the run."""
+    """Write all that it takes to repeat the run, and its first checkpoint."""
+    out.mkdir(parents=True, exist_ok=True)
     about = {
         "command": shlex.join(sys.argv),
         "recipe": recipes.name_of(run.recipe),
@@ -131,6 +130,7 @@ def _describe(run: Run, out: Path) -> None:
     }
     with atomic_file(out / "run.json") as temporary:
         temporary.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    save_state(run.state(), out / "last.pt")  # a run of no epochs is published, too: the untrained network
 
 
 def _final(run: Run, out: Path) -> Path:
@@ -188,21 +188,10 @@ def _step(run: Run, network: nn.Module, batch: Batch, rate: float) -> dict[str, 
     """One update of the weights; returns the values of the losses."""
     for group in run.optimizer.param_groups:
         group["lr"] = rate * group["factor"]
-    visible, thermal = (
-        normalize(crops.to(run.device, non_blocking=True)).contiguous(memory_format=torch.channels_last)
-        for crops in (batch.visible, batch.thermal)
-    )
-    targets = Targets(*(target.to(run.device, non_blocking=True) for target in batch.targets))
-    with run.autocast:
-        output = network(visible, thermal, targets)
-    output = gathered(output)
+    output = gathered(forward(run, network, *to_device(run, batch)))
     loss, terms = run.recipe.loss(output, run.progress)
-    run.optimizer.zero_grad(set_to_none=True)
-    run.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-    run.scaler.unscale_(run.optimizer)
-    nn.utils.clip_grad_norm_(run.network.parameters(), run.recipe.clip)
-    run.scaler.step(run.optimizer)
-    run.scaler.update()
+    backward(run, loss)
+    update(run)
     accuracy = (output.deepest_logits.argmax(1) == output.targets.identities).float().mean()
     shown = {"loss": loss, **terms, "accuracy": accuracy}
     values = dict(zip(shown, torch.stack([value.detach() for value in shown.values()]).tolist(), strict=True))

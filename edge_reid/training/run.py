@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Literal
 
 import torch
 
-import edge_reid
 from edge_reid import recipes
 from edge_reid.data.folder import FolderDataset
 from edge_reid.data.loader import StepKey, TrainingPictures
@@ -18,13 +16,12 @@ from edge_reid.data.parts import PartLabels
 from edge_reid.data.sampler import build_sampler
 from edge_reid.data.sets import ReidData
 from edge_reid.errors import UserError
-from edge_reid.files import sha256
 from edge_reid.models.build import TrainingNetwork, build_training_network
 from edge_reid.models.output import People
 from edge_reid.recipes.base import Recipe
-from edge_reid.training.checkpoint import TrainingState, learnt_from
+from edge_reid.training.checkpoint import TrainingState
 from edge_reid.training.optimizer import build_optimizer
-from edge_reid.training.provenance import fingerprint, revision
+from edge_reid.training.provenance import origin
 from edge_reid.training.schedule import warm_cosine, warm_steps
 from edge_reid.types import MODALITIES, Json, Sample
 
@@ -121,6 +118,11 @@ class Run:
         """Whether the validation has not become better for as long as the plan waits."""
         waited = [row for row in self.history if "val_map" in row and row["epoch"] > (self.best or row)["epoch"]]
         return self.plan.patience is not None and len(waited) >= self.plan.patience
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether no step is left to take."""
+        return self.epoch == self.plan.epochs or self.is_spent
 
     @property
     def steps_per_epoch(self) -> int:
@@ -233,23 +235,8 @@ def start(
     )
     network = build_training_network(recipe, people)
     network.to(device).to(memory_format=torch.channels_last)  # 1.3 to 1.5 times as fast as contiguous on CPUs
-    source = begin.init or begin.weights
-    provenance: dict[str, Json] = {
-        "data": data.label,
-        "identities": len(pictures.labels),
-        "pictures": len(samples),
-        "pictures_sha256": fingerprint(samples, data.root, attributes, maps),
-        "init": source.name if source else None,
-        "init_sha256": sha256(source) if source else None,
-        "learnt_before": learnt_from(source) if source else [],
-        "edge_reid": edge_reid.__version__,
-        "git": revision(),
-        "torch": str(torch.__version__),  # a TorchVersion is no plain string: safe loading refuses it
-        "label_maps": len(maps),
-        "precision": precision(plan, device),
-        "processes": share[1],
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
-    }
+    provenance = origin(data, pictures, maps, begin.init or begin.weights, device)
+    provenance |= {"precision": precision(plan, device), "processes": share[1]}
     optimizer = build_optimizer(network, recipe)
     scaler = torch.amp.GradScaler(device.type, enabled=precision(plan, device) == "fp16")
     return Run(recipe, plan, network.train(), optimizer, scaler, device, pictures, held_out, provenance)

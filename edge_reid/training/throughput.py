@@ -8,21 +8,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TypeVar
 
 import torch
-from torch import nn
 
-from edge_reid.data.loader import Batch, Targets, build_loader
+from edge_reid.data.loader import Batch, build_loader
 from edge_reid.data.sets import ReidData
 from edge_reid.data.transforms import augment
 from edge_reid.errors import UserError
-from edge_reid.models.input import normalize
 from edge_reid.preprocess import read_crop
 from edge_reid.recipes.base import Recipe
 from edge_reid.training.device import choose_device
 from edge_reid.training.run import Plan, Run, Start, precision, start
+from edge_reid.training.step import backward, forward, to_device, update
 from edge_reid.types import Json
+
+Made = TypeVar("Made")
 
 WARM_UP = 3
 """Steps that are not counted: the first ones allocate, choose kernels and fill the loader."""
@@ -128,7 +129,7 @@ def _timed_step(run: Run, batch: Batch) -> dict[str, float]:
     """A step of `edge_reid.training.loop` with a clock between its parts."""
     spent: dict[str, float] = {}
 
-    def timed(name: str, work: Callable[[], Any]) -> Any:
+    def timed(name: str, work: Callable[[], Made]) -> Made:
         began = time.perf_counter()
         made = work()
         if run.device.type == "cuda":
@@ -136,29 +137,11 @@ def _timed_step(run: Run, batch: Batch) -> dict[str, float]:
         spent[name] = time.perf_counter() - began
         return made
 
-    def moved() -> tuple[list[torch.Tensor], Targets]:
-        pictures = [
-            normalize(crops.to(run.device)).contiguous(memory_format=torch.channels_last)
-            for crops in (batch.visible, batch.thermal)
-        ]
-        return pictures, Targets(*(target.to(run.device) for target in batch.targets))
-
-    def forward() -> Any:
-        with run.autocast:
-            return run.network(*pictures, targets)
-
-    def updated() -> None:
-        run.scaler.unscale_(run.optimizer)
-        nn.utils.clip_grad_norm_(run.network.parameters(), run.recipe.clip)
-        run.scaler.step(run.optimizer)
-        run.scaler.update()
-        run.optimizer.zero_grad(set_to_none=True)
-
-    pictures, targets = timed("move and normalise", moved)
-    output = timed("forward", forward)
+    inputs = timed("move and normalise", lambda: to_device(run, batch))
+    output = timed("forward", lambda: forward(run, run.network, *inputs))
     loss = timed("losses", lambda: run.recipe.loss(output, 1.0)[0])
-    timed("backward", lambda: run.scaler.scale(loss).backward())
-    timed("update", updated)
+    timed("backward", lambda: backward(run, loss))
+    timed("update", lambda: update(run))
     return spent
 
 
