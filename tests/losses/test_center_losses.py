@@ -19,7 +19,6 @@ from edge_reid.losses import (
     division,
     guidance,
     hard_triplet,
-    hetero_center_triplet,
     identity_center_mining,
     identity_cross_entropy,
     teacher_weights,
@@ -251,34 +250,3 @@ def test_weights_of_a_cross_entropy_choose_its_features() -> None:
     expected = identity_cross_entropy(pairs, identities[[0, 3]], 0.1)
     assert float(identity_cross_entropy(logits, identities, 0.1, weights=chosen)) == pytest.approx(float(expected))
     assert float(identity_cross_entropy(logits, identities, weights=torch.zeros(4, 3))) == 0
-
-
-Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
-
-LOSSES: dict[str, Loss] = {
-    "hard_triplet": lambda f, i, m: hard_triplet(f, i),
-    "weighted_triplet": lambda f, i, m: weighted_triplet(f, i),
-    "hetero_center_triplet": hetero_center_triplet,
-    "center_alignment": center_alignment,
-    "center_contrast": center_contrast,
-    "identity_center_mining": identity_center_mining,
-}
-
-
-@pytest.mark.parametrize("name", LOSSES)
-@pytest.mark.parametrize("scale", [1e-4, 1e-2, 1.0, 1e2, 1e3])
-def test_values_and_gradients_are_finite_at_any_distance(name: str, scale: float) -> None:
-    features = batch(scale).requires_grad_()
-    value = LOSSES[name](features, IDENTITIES, MODALITIES)
-    value.backward()
-    assert bool(value.isfinite())
-    assert features.grad is not None
-    assert bool(features.grad.isfinite().all())
-
-
-@pytest.mark.parametrize("name", LOSSES)
-def test_the_order_of_the_batch_does_not_matter(name: str) -> None:
-    order = torch.randperm(24, generator=torch.Generator().manual_seed(1))
-    before = float(LOSSES[name](batch(), IDENTITIES, MODALITIES))
-    after = float(LOSSES[name](batch()[order], IDENTITIES[order], MODALITIES[order]))
-    assert after == pytest.approx(before, abs=1e-5)
