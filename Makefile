@@ -38,7 +38,7 @@ reference: $(READY)  ## Draw people, train the model that the project carries in
 	$(BIN)/edge-reid train $(REFERENCE)/people --out $(REFERENCE)/first --width 0.25 --size 256 128 \
 	  --granularities 2 4 --part-dim 64 --identities 16 --pictures 2 --epochs 31 --steps 200 --shares 0.74 0.26 \
 	  --learning-rate 3e-3 --weight-decay 1e-2 --warm-up 0.03 --teacher-from 0.3 --identity-weight 0.3 \
-	  --attribute-weight 8 --parsing-weight 2 --validate 100
+	  --attribute-weight 8 --parsing-weight 2 --set metric_of_parts=joined --validate 100
 	$(BIN)/edge-reid train $(REFERENCE)/people2 --init $(REFERENCE)/first/model.safetensors --out $(REFERENCE)/second \
 	  --identities 32 --epochs 26 --steps 200 --shares 0.65 0.35 --learning-rate 2e-3 --teacher-from 0.1 \
 	  --validate 100 --amp bf16

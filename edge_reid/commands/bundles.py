@@ -6,6 +6,7 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tyro.conf import Positional
 
@@ -72,6 +73,8 @@ class Benchmark:
     """Batch sizes."""
     training: str | None = None
     """Time the training of this recipe instead: pictures a second, and where their time goes."""
+    data_set: Literal["folder", "sysu", "regdb", "llcm"] = "folder"
+    """--training: what --data is."""
     set: tuple[str, ...] = ()
     """--training: numbers of the recipe, NAME=VALUE."""
     steps: int = 10
@@ -103,14 +106,14 @@ class Benchmark:
 
     def _run_training(self, name: str) -> None:
         from edge_reid import recipes
-        from edge_reid.data.folder import FolderDataset
+        from edge_reid.data.sets import DataOptions
         from edge_reid.doctor import machine
         from edge_reid.training.throughput import throughput
 
         if self.data is None:
-            raise UserError("--training: needs pictures; give --data with a data folder")
+            raise UserError("--training: needs pictures; give --data with a data set")
         recipe = recipes.changed(recipes.get(name), recipes.assignments(self.set))
-        data = FolderDataset(self.data)
+        data = DataOptions(data_set=self.data_set).open(self.data)
         phases, said = throughput(data, recipe, steps=self.steps, workers=self.workers, device=self.device)
         if self.json:
             print(json.dumps({"machine": machine(), "phases": [phase.as_json() for phase in phases], "said": said}))

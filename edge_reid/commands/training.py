@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional
 
-from edge_reid.data.sets import DataOptions
+from edge_reid.data.sets import DataOptions, ReidData
 from edge_reid.errors import UserError
 from edge_reid.progress import print_table, progress
 from edge_reid.reference import checkpoint_file
@@ -80,8 +80,8 @@ class Train:
     """Of the part labels, where the data folder has some."""
     teacher_from: float | None = None
     """Share of the training after which the self-distillation's teacher counts in full."""
-    epochs: int = 120
-    """Passes over the training people; 0 writes the untrained network."""
+    epochs: int | None = None
+    """Passes over the training people; the recipe's when not given, 0 writes the untrained network."""
     steps: int | None = None
     """Steps of an epoch; as many as draw each picture once when not given."""
     validate: int = 0
@@ -109,19 +109,22 @@ class Train:
         weights = checkpoint_file(self.weights) if self.weights else None
         if init and weights:
             raise UserError("--weights: --init brings a whole network; give one of them")
+        data = DataOptions(data_set=self.data_set, split=self.split).open(self.data)
+        recipe = self._recipe(init, data)
+        epochs = recipe.epochs if self.epochs is None else self.epochs
         plan = Plan(
-            epochs=self.epochs, steps_per_epoch=self.steps, seed=self.seed, validate_identities=self.validate,
+            epochs=epochs, steps_per_epoch=self.steps, seed=self.seed, validate_identities=self.validate,
             validate_every=5, patience=self.patience, amp=self.amp, compile=self.compile,
         )  # fmt: skip
-        data = DataOptions(data_set=self.data_set, split=self.split).open(self.data)
         labels = PartLabels(data.root, self.parts) if self.parts else None
         train(
-            data=data, out=self.out, recipe=self._recipe(init), plan=plan, device=self.device, workers=self.workers,
+            data=data, out=self.out, recipe=recipe, plan=plan, device=self.device, workers=self.workers,
             begin=Start(init=init, weights=weights, labels=labels),
         )  # fmt: skip
 
-    def _recipe(self, init: Path | None) -> Recipe:
+    def _recipe(self, init: Path | None, data: ReidData) -> Recipe:
         from edge_reid import recipes
+        from edge_reid.data.folder import FolderDataset
         from edge_reid.training.checkpoint import load_model
 
         recipe = recipes.get(self.recipe or "sdm-mgim")
@@ -134,6 +137,8 @@ class Train:
                 )
             recipe = recipes.from_json(stored.recipe, stored.config)
             given["shares"] = [1.0]
+        if recipe.augment == "synthetic" and not (isinstance(data, FolderDataset) and data.is_synthetic):
+            given["augment"] = "erasing"  # gain, grey and polarity make up for what drawn people lack
         for name in NUMBERS:
             value = getattr(self, name)
             if value is None:

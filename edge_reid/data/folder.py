@@ -71,12 +71,16 @@ class FolderDataset:
     @property
     def label(self) -> str:
         """The folder's name, and that its people are synthetic where they are."""
+        return f"{self.name}{' (synthetic)' if self.is_synthetic else ''}"
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether `edge-reid synth` drew the people."""
         about = self.root / "dataset.json"
         try:
-            synthetic = about.exists() and json.loads(about.read_text(encoding="utf-8")).get("synthetic") is True
+            return about.exists() and json.loads(about.read_text(encoding="utf-8")).get("synthetic") is True
         except (ValueError, AttributeError) as error:
             raise UserError(f"{about}: not what `edge-reid synth` wrote; draw the people again") from error
-        return f"{self.name}{' (synthetic)' if synthetic else ''}"
 
     def train(self) -> list[Sample]:
         """All training pictures, visible before thermal."""

@@ -6,7 +6,7 @@ Shapes: B rows of a step, visible first, H x W the pictures' size.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
 from edge_reid.errors import UserError
 from edge_reid.types import Json
@@ -31,6 +31,9 @@ Kind = TypeVar("Kind", bound="Recipe")
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """The numbers, which a recipe sets as it needs them, and the losses of a two-stream network with a BNNeck."""
+
+    epochs: ClassVar[int] = 81
+    """Of a training that is not told how many; AGW's and MMN's number."""
 
     arch: Literal["osnet", "resnet50"] = "resnet50"
     """The trunk."""
@@ -113,6 +116,11 @@ class Recipe:
             raise UserError("identities must be at least 2 and pictures at least 1")
         if self.learning_rate <= 0 or not 0 <= self.warm_up < 1:
             raise UserError(f"learning_rate {self.learning_rate}, warm_up {self.warm_up}: above 0, and from 0 below 1")
+
+    def uneven(self) -> list[int]:
+        """Stripes into which the last map's rows do not divide evenly; pooled all the same, neighbours share rows."""
+        rows = self.size[0] // 16
+        return [count for count in self.granularities if rows % count]
 
     def _check_network(self) -> None:
         if self.width not in WIDTHS:

@@ -7,7 +7,7 @@ Facts of both are read from public code (AGW's baseline without non-local blocks
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from edge_reid.recipes.base import Recipe
 
@@ -23,6 +23,7 @@ class Baseline(Recipe):
 class HcTri(Recipe):
     """Six stripes with a layer each, identity and hetero-center triplet loss, of each stripe and of all together."""
 
+    epochs: ClassVar[int] = 61
     share_from: int = 2
     whole: bool = False
     granularities: tuple[int, ...] = (6,)

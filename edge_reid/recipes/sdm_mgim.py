@@ -7,7 +7,7 @@ work; the sizes and weights below are this project's, not known to be the author
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from edge_reid.errors import UserError
 from edge_reid.recipes.base import Recipe
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 class SdmMgim(Recipe):
     """The deepest classifier teaches shallow ones; stripes at several granularities know their relations."""
 
+    epochs: ClassVar[int] = 120
     arch: Literal["osnet", "resnet50"] = "osnet"
     share_from: int = 2
     granularities: tuple[int, ...] = (2, 3, 6)
@@ -36,7 +37,6 @@ class SdmMgim(Recipe):
     warm_up: float = 0.08
     augment: Literal["light", "erasing", "channels", "synthetic"] = "synthetic"
     smoothing: float = 0.1
-    metric_of_parts: Literal["each", "joined", "both"] = "joined"
 
     students: tuple[int, ...] = (1, 2, 3)
     """Stages whose maps have a student; none turns the self-distillation off."""

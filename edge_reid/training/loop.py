@@ -109,6 +109,9 @@ def _begin(run: Run, begin: Start, state: TrainingState | None) -> list[str]:
     elif begin.weights is not None:
         lines.append(import_weights(run.network.network, begin.weights))
     lines.append(f"recipe {recipes.name_of(run.recipe)}: {cost(run.recipe)}")
+    if uneven := run.recipe.uneven():
+        rows, counts = run.recipe.size[0] // 16, ", ".join(map(str, uneven))
+        lines.append(f"stripes: the last map's {rows} rows do not divide evenly by {counts}; neighbours share rows")
     lines.append(
         f"{'going on at' if state else 'training from'} epoch {run.epoch} step {run.step} of {run.plan.epochs} epochs "
         f"x {run.steps_per_epoch} steps: {len(run.pictures.labels)} identities, {len(run.pictures.samples)} pictures, "
@@ -179,8 +182,8 @@ def _take_steps(
 
 def _interrupted(run: Run, world: World, last: Path) -> None:
     if world.leads:
-        print(f"interrupted in epoch {run.epoch + 1} of {run.plan.epochs}; {last} is written. To go on:")
-        print(f"  {shlex.join(sys.argv)}")
+        told = "the same torchrun command" if world.size > 1 else shlex.join(sys.argv)
+        print(f"interrupted in epoch {run.epoch + 1} of {run.plan.epochs}; {last} is written. To go on:\n  {told}")
     raise KeyboardInterrupt
 
 
@@ -214,26 +217,36 @@ def _finish_epoch(run: Run, world: World, records: Records, *, batch: Batch, lea
     run.epoch, run.step, run.sums, run.counts = run.epoch + 1, 0, {}, {}
     if not world.leads:
         return
+    protocols: list[str] = []
     if run.held_out and (run.epoch % run.plan.validate_every == 0 or run.epoch == run.plan.epochs):
-        row |= _validate(run)
+        values, protocols = _validate(run)
+        row |= values
     run.history.append(row)
     records.epoch(run.history, epochs=run.plan.epochs, steps=run.steps)
+    for protocol in protocols:
+        print(f"  validation: {protocol}", flush=True)
     if run.plan.patience is not None and run.best is row:
         save_state(run.state(), records.out / "best.pt")
 
 
-def _validate(run: Run) -> dict[str, float]:
-    """Rank the people that were kept out of training, in both directions, at the size that training has reached."""
+def _validate(run: Run) -> tuple[dict[str, float], list[str]]:
+    """Rank the people that were kept out of training, in both directions, at the size that training has reached.
+
+    Returns:
+        Columns of the epoch's row, and the protocol of each direction.
+    """
     run.network.eval()
     size = run.recipe.size_at(run.progress)
     parts = ([s for s in run.held_out if s.modality == modality] for modality in MODALITIES)
     visible, thermal = (Embedded(part, embed_samples(run.network.network, part, size)) for part in parts)
     run.network.train()
     row: dict[str, float] = {}
-    for evaluation in both_directions(visible, thermal):
+    evaluations = both_directions(visible, thermal, data=f"people kept out of training of {run.provenance['data']}")
+    for evaluation in evaluations:
         direction = f"{evaluation.query_modality}_to_{evaluation.gallery_modality}"
         row |= {f"val_rank1_{direction}": evaluation.rank1, f"val_map_{direction}": evaluation.mean_ap}
-    return row | {"val_map": sum(value for name, value in row.items() if "val_map" in name) / 2}
+    row["val_map"] = sum(evaluation.mean_ap for evaluation in evaluations) / 2
+    return row, [evaluation.protocol for evaluation in evaluations]
 
 
 def _check_same(state: TrainingState, recipe: Recipe, plan: Plan, out: Path) -> None:

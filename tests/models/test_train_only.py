@@ -121,6 +121,15 @@ def test_the_scope_chooses_the_modality(scope: str, expected: float) -> None:
     assert said.features[0].tolist() == pytest.approx([expected] * 4)
 
 
+def test_many_cameras_share_the_slots_of_their_modality() -> None:
+    kept = ViewMemory(1, identities=2, cameras=48)
+    assert kept.features.shape == (2, 16, 1), "eight views a modality, however many cameras"
+    rows = [(0, modality, camera) for modality in (0, 1) for camera in range(48)]
+    kept.write(*told(*rows), torch.tensor([[float(camera % 8 + 100 * modality)] for _, modality, camera in rows]))
+    assert kept.features[0, :, 0].tolist() == pytest.approx([*range(8), *range(100, 108)])
+    assert not kept.written[1].any()
+
+
 def test_a_step_writes_its_own_features_after_it_was_taught() -> None:
     network, output = step(SMALL)
     kept = network.get_submodule("memory")

@@ -61,10 +61,14 @@ def test_a_finished_run_says_so_and_does_nothing(
     assert before == {path.name: path.stat().st_mtime_ns for path in finished.iterdir()}
 
 
-def test_people_kept_for_validation_are_ranked_and_never_trained_on(people: Path, tmp_path: Path) -> None:
+def test_people_kept_for_validation_are_ranked_and_never_trained_on(
+    people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     plan = Plan(epochs=2, steps_per_epoch=1, validate_identities=3, validate_every=1)
     train(data=FolderDataset(people), out=tmp_path, recipe=RECIPE, plan=plan, device="cpu", workers=0)
     assert load_state(tmp_path / "last.pt").provenance["identities"] == 3
+    printed = capsys.readouterr().out
+    assert printed.count("people kept out of training of people (synthetic), thermal -> visible, 9 queries") == 2
     for row in rows(tmp_path):
         for direction in ("thermal_to_visible", "visible_to_thermal"):
             assert 0 <= float(row[f"val_rank1_{direction}"]) <= float(row[f"val_map_{direction}"]) <= 1
@@ -121,7 +125,7 @@ def test_a_run_without_progress_ends_early_with_its_best_weights(
     people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = iter([0.3, 0.5, 0.4, 0.5, 0.6])
-    monkeypatch.setattr("edge_reid.training.loop._validate", lambda run: {"val_map": next(scores)})
+    monkeypatch.setattr("edge_reid.training.loop._validate", lambda run: ({"val_map": next(scores)}, ["ten people"]))
     plan = Plan(epochs=6, steps_per_epoch=1, validate_identities=2, validate_every=1, patience=2)
     published = train(data=FolderDataset(people), out=tmp_path, recipe=RECIPE, plan=plan, device="cpu", workers=0)
     assert [row["val_map"] for row in load_state(tmp_path / "last.pt").history] == [0.3, 0.5, 0.4, 0.5]

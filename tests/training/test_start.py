@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from edge_reid.commands.training import Train
 from edge_reid.data.folder import FolderDataset
 from edge_reid.data.parts import PartLabels
 from edge_reid.data.regdb import RegDb
@@ -185,3 +187,24 @@ def test_pictures_of_a_table_may_lie_anywhere(people: Path, tmp_path: Path) -> N
     plan = Plan(epochs=1, steps_per_epoch=1)
     train(data=FolderDataset(table), out=tmp_path / "run", recipe=RECIPE, plan=plan, device="cpu", workers=0)
     assert load_state(tmp_path / "run" / "last.pt").provenance["pictures"] == len(samples)
+
+
+def test_stripes_that_share_rows_are_told(people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for granularities in ((3, 2), (2, 4)):
+        recipe = replace(RECIPE, granularities=granularities)
+        train(data=FolderDataset(people), out=tmp_path / str(granularities), recipe=recipe, plan=Plan(epochs=0))
+    assert capsys.readouterr().out.count("the last map's 4 rows do not divide evenly by 3; neighbours share rows") == 1
+
+
+@pytest.mark.parametrize("numbers", [(), ("augment=synthetic",)], ids=["default", "chosen"])
+def test_what_makes_up_for_drawn_people_is_not_done_to_real_ones(
+    people: Path, tmp_path: Path, numbers: tuple[str, ...]
+) -> None:
+    real = tmp_path / "real"
+    shutil.copytree(people, real)
+    (real / "dataset.json").unlink()
+    for data in (people, real):
+        out = tmp_path / f"run-{data.name}"
+        Train(data=data, out=out, width=0.25, size=(64, 32), epochs=0, set=numbers).run()
+        chosen = json.loads((out / "run.json").read_text())["config"]["augment"]
+        assert chosen == ("erasing" if data is real and not numbers else "synthetic")
