@@ -63,7 +63,7 @@ class FolderDataset:
             raise UserError(f"{root}: no such folder; give a data folder with train/ or test/ in it")
         folders = {split: root / split for split in ("train", "test")}
         if not self.table and not any(folder.is_dir() for folder in folders.values()):
-            raise UserError(f"{root}: has neither train/ nor test/; see the data folder layout in the documentation")
+            raise UserError(f"{root}: has neither train/ nor test/; say --data-set if it is sysu, regdb or llcm")
         both = self._identities("train") & self._identities("test")
         if both:
             raise UserError(f"{root}: identity {min(both)} is in train and in test; they must have none in common")

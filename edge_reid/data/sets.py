@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -11,6 +11,7 @@ from edge_reid.data.llcm import Llcm
 from edge_reid.data.regdb import RegDb
 from edge_reid.data.search import TRIALS, Rule, Search
 from edge_reid.data.sysu import Sysu
+from edge_reid.errors import UserError
 from edge_reid.types import Modality, Sample
 
 
@@ -34,6 +35,13 @@ class ReidData(Protocol):
 
     def searches(self) -> list[Search]:
         """The rows of the results table."""
+
+
+_OWNERS = {
+    "mode": "sysu", "shots": "sysu", "sampling": "sysu", "split": "regdb", "visible_search": "llcm",
+    "rule": "folder", "trials": "folder",
+}  # fmt: skip
+"""The data set that an option is of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +69,14 @@ class DataOptions:
         """The data set in `root`.
 
         Raises:
-            UserError: it is not there or not whole.
+            UserError: it is not there or not whole, or an option belongs to another data set.
         """
+        plain = DataOptions()
+        for field in fields(self):
+            owner = _OWNERS.get(field.name)
+            if owner not in (None, self.data_set) and getattr(self, field.name) != getattr(plain, field.name):
+                name = field.name.replace("_", "-")
+                raise UserError(f"--{name}: is of --data-set {owner}, and this is {self.data_set}; leave it out")
         if self.data_set == "sysu":
             return Sysu(root, mode=self.mode, shots=self.shots, sampling=self.sampling)
         if self.data_set == "regdb":

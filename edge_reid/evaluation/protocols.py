@@ -99,6 +99,8 @@ def evaluate(
         for trial in search.trials
     ]  # fmt: skip
     cmc = np.mean([ranking.cmc for ranking in rankings], axis=0)
+    asked, counted = len(search.trials[0].queries), rankings[0].valid_queries
+    whom = f", the {counted} queries counted that have someone to find" if counted < asked else ""
     return Evaluation(
         query_modality=q.modality,
         gallery_modality=p.modality,
@@ -110,9 +112,9 @@ def evaluate(
         mean_inp=float(np.mean([ranking.mean_inp for ranking in rankings])),
         cmc=tuple(map(float, cmc)),
         identities=len(np.unique(pool_ids[search.trials[0].gallery])),
-        queries=rankings[0].valid_queries,
+        queries=counted,
         trials=len(rankings),
-        protocol=f"{search.protocol}, cosine, feature {feature}, no flip, no re-ranking",
+        protocol=f"{search.protocol}{whom}, cosine, feature {feature}, no flip, no re-ranking",
     )
 
 

@@ -79,9 +79,11 @@ class Recipe:
     weight_decay: float = 5e-4
     """Of the convolutions and linear layers."""
     schedule: Literal["steps", "cosine"] = "steps"
-    """After the warm-up: a tenth from 1/4 and a hundredth from 5/8 of the training on, or a cosine."""
-    warm_up: float = 0.12
-    """Share of the training in which the learning rate rises."""
+    """After the warm-up: two drops, or a cosine."""
+    warm_up: float = 10 / 81
+    """Share of the training in which the learning rate rises; AGW's 10 of 81 epochs."""
+    drops: tuple[float, float] = (20 / 81, 50 / 81)
+    """Shares of the training after which it is a tenth and a hundredth of its peak; AGW's 20 and 50 of 81 epochs."""
     clip: float = 10.0
     """Largest norm of the gradient."""
     shares: tuple[float, ...] = (1.0,)
@@ -98,10 +100,10 @@ class Recipe:
     """Parts get it one by one, as one long feature, or both."""
     margin: float = 0.3
     """Of the metric loss."""
-    attribute_weight: float = 1.0
-    """Of the attributes, where the data knows some."""
-    parsing_weight: float = 1.0
-    """Of the part labels, where the data has some."""
+    attribute_weight: float = 0.0
+    """Of the attributes, where the data knows some; 0 leaves them out."""
+    parsing_weight: float = 0.0
+    """Of the part labels, where the data has some; 0 leaves them out."""
     parsing_smoothing: float = 0.0
     """Label smoothing of the part labels."""
 
@@ -114,6 +116,8 @@ class Recipe:
             raise UserError(f"shares {self.shares}: one to three shares of the training that add up to 1")
         if self.identities < 2 or self.pictures < 1:
             raise UserError("identities must be at least 2 and pictures at least 1")
+        if not 0 < self.drops[0] <= self.drops[1]:
+            raise UserError(f"drops {self.drops}: two shares of the training, the smaller one first")
         if self.learning_rate <= 0 or not 0 <= self.warm_up < 1:
             raise UserError(f"learning_rate {self.learning_rate}, warm_up {self.warm_up}: above 0, and from 0 below 1")
 

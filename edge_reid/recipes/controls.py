@@ -24,6 +24,8 @@ class HcTri(Recipe):
     """Six stripes with a layer each, identity and hetero-center triplet loss, of each stripe and of all together."""
 
     epochs: ClassVar[int] = 61
+    warm_up: float = 10 / 61
+    drops: tuple[float, float] = (20 / 61, 50 / 61)
     share_from: int = 2
     whole: bool = False
     granularities: tuple[int, ...] = (6,)

@@ -7,7 +7,7 @@ Re-implementation from the abstract of Wan, Li and Zhang (J. Computer-Aided Desi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 from edge_reid.errors import UserError
 from edge_reid.recipes.base import Recipe
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 class MmffSd(Recipe):
     """At inference the network of `baseline` and nothing else."""
 
-    epochs: ClassVar[int] = 101
     metric: Literal["hetero_center", "hard", "weighted"] = "hard"
 
     fusion: Literal["attention", "mean", "off"] = "attention"

@@ -37,6 +37,8 @@ class SdmMgim(Recipe):
     warm_up: float = 0.08
     augment: Literal["light", "erasing", "channels", "synthetic"] = "synthetic"
     smoothing: float = 0.1
+    attribute_weight: float = 1.0
+    parsing_weight: float = 1.0
 
     students: tuple[int, ...] = (1, 2, 3)
     """Stages whose maps have a student; none turns the self-distillation off."""

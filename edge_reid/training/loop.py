@@ -112,6 +112,8 @@ def _begin(run: Run, begin: Start, state: TrainingState | None) -> list[str]:
     if uneven := run.recipe.uneven():
         rows, counts = run.recipe.size[0] // 16, ", ".join(map(str, uneven))
         lines.append(f"stripes: the last map's {rows} rows do not divide evenly by {counts}; neighbours share rows")
+    if besides := run.learns_besides():
+        lines.append(f"also learns: {', '.join(besides)}")
     lines.append(
         f"{'going on at' if state else 'training from'} epoch {run.epoch} step {run.step} of {run.plan.epochs} epochs "
         f"x {run.steps_per_epoch} steps: {len(run.pictures.labels)} identities, {len(run.pictures.samples)} pictures, "

@@ -13,6 +13,7 @@ import edge_reid
 from edge_reid.data.loader import TrainingPictures
 from edge_reid.data.parts import relative
 from edge_reid.data.sets import ReidData
+from edge_reid.errors import UserError
 from edge_reid.files import sha256
 from edge_reid.training.checkpoint import learnt_from
 from edge_reid.types import Json
@@ -60,7 +61,18 @@ def revision() -> str | None:
 
 
 def fingerprint(pictures: TrainingPictures, root: Path, maps: list[Path]) -> str:
-    """Of the pictures' names and sizes and of what else is learnt: other people, or new drawings, have another."""
-    lines = [f"{relative(sample.path, root).as_posix()} {sample.path.stat().st_size}" for sample in pictures.samples]
-    lines += [f"{pictures.attributes}", *(f"{path.name} {path.stat().st_size}" for path in maps)]
+    """Of the pictures' names and sizes and of what else is learnt: other people, or new drawings, have another.
+
+    Raises:
+        UserError: a picture is not there.
+    """
+    try:
+        sizes = [(sample.path, sample.path.stat().st_size) for sample in pictures.samples]
+        lines = [f"{relative(path, root).as_posix()} {size}" for path, size in sizes]
+        lines += [f"{pictures.attributes}", *(f"{path.name} {path.stat().st_size}" for path in maps)]
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{error.filename}: the data set lists this picture, and it is not there; unpack the set again, "
+            "`edge-reid data check` tells what else is missing"
+        ) from error
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -104,8 +104,10 @@ class Run:
     @property
     def rate(self) -> float:
         """The learning rate of the next step."""
-        course = warm_cosine if self.recipe.schedule == "cosine" else warm_steps
-        return self.recipe.learning_rate * course(self.progress, self.recipe.warm_up)
+        recipe, progress = self.recipe, self.progress
+        if recipe.schedule == "cosine":
+            return recipe.learning_rate * warm_cosine(progress, recipe.warm_up)
+        return recipe.learning_rate * warm_steps(progress, recipe.warm_up, recipe.drops)
 
     @property
     def best(self) -> dict[str, float] | None:
@@ -143,6 +145,12 @@ class Run:
     def progress(self) -> float:
         """Share of the run that is done, 0..1."""
         return self.steps / self.total_steps
+
+    def learns_besides(self) -> list[str]:
+        """What it learns of the people besides who they are."""
+        attributes, maps = len(self.pictures.unknown), self.provenance["label_maps"]
+        told = f"part labels of {maps} of {len(self.pictures.samples)} pictures"
+        return [*([f"{attributes} attributes"] if attributes else []), *([told] if maps else [])]
 
     def keys(self) -> Iterator[StepKey]:
         """The batches still to come."""

@@ -13,7 +13,8 @@ from brute import brute
 
 from edge_reid.data.llcm import Llcm
 from edge_reid.data.regdb import RegDb
-from edge_reid.data.search import Search
+from edge_reid.data.search import Rule, Search
+from edge_reid.data.sets import DataOptions
 from edge_reid.data.sysu import INDOOR_CAMERAS, VISIBLE_CAMERAS, Sysu
 from edge_reid.errors import UserError
 from edge_reid.evaluation import evaluate
@@ -32,7 +33,7 @@ def vectors(samples: Sequence[Sample], noise: float = 1.5) -> np.ndarray:  # typ
     return array / np.linalg.norm(array, axis=1, keepdims=True)
 
 
-def by_hand(search: Search) -> list[float]:
+def by_hand(search: Search, rule: Rule) -> list[float]:
     """Rank-1, mAP and valid queries of a search, means over its trials, a query at a time."""
     distances = -(vectors(search.query) @ vectors(search.pool).T).astype(np.float64)
     results = []
@@ -41,15 +42,15 @@ def by_hand(search: Search) -> list[float]:
         cmc, mean_ap, _, valid = brute(
             distances[np.ix_(trial.queries, trial.gallery)],
             [s.identity for s in asked], [s.identity for s in found],
-            [s.camera for s in asked], [s.camera for s in found], search.rule,
+            [s.camera for s in asked], [s.camera for s in found], rule,
         )  # fmt: skip
         results.append((cmc[0], mean_ap, valid))
     return [float(mean) for mean in np.mean(results, axis=0)]
 
 
-def check(search: Search) -> None:
+def check(search: Search, rule: Rule) -> None:
     found = evaluate(search, vectors(search.query), vectors(search.pool))
-    assert [found.rank1, found.mean_ap, found.queries] == pytest.approx(by_hand(search), abs=1e-6)
+    assert [found.rank1, found.mean_ap, found.queries] == pytest.approx(by_hand(search, rule), abs=1e-6)
     assert 0.2 < found.mean_ap < 1.0, "neither hopeless nor trivial, or the comparison says little"
 
 
@@ -77,13 +78,14 @@ def test_sysu_ye_draws_what_the_published_loop_draws(sysu: Path, mode: str, came
                 if folder.is_dir():
                     expected.append(random.choice(sorted(str(path) for path in folder.iterdir())))
         assert [str(search.pool[row].path) for row in trial.gallery] == expected
-    check(search)
+    check(search, "sysu")
 
 
 def test_sysu_indoor_drops_queries_without_anyone_to_find(sysu: Path) -> None:
     (search,) = Sysu(sysu, mode="indoor").searches()
     found = evaluate(search, vectors(search.query), vectors(search.pool))
     assert found.queries == sum(sample.identity != 8 for sample in search.query)
+    assert f"the {found.queries} queries counted that have someone to find" in found.protocol
 
 
 @pytest.mark.parametrize("shots", [1, 10])
@@ -100,7 +102,7 @@ def test_sysu_official_takes_the_first_pictures_of_each_permutation(sysu: Path, 
         }
         assert {search.pool[row].path for row in trial.gallery} == expected
         assert len(trial.gallery) == 14 * shots
-    check(search)
+    check(search, "sysu")
 
 
 def test_sysu_says_what_is_missing(sysu: Path) -> None:
@@ -142,7 +144,7 @@ def test_regdb_searches_both_ways_among_the_other_half(regdb: Path) -> None:
         assert {sample.identity for sample in search.query} == {2, 4, 6}
         (trial,) = search.trials
         assert (len(trial.queries), len(trial.gallery)) == (9, 9)
-        check(search)
+        check(search, "regdb")
     assert "split 2 of 10, visible -> thermal" in forth.protocol
 
 
@@ -177,7 +179,7 @@ def test_llcm_searches_with_all_pictures_in_one_of_each_person_and_camera(llcm: 
             expected.append(random.choice(sorted(str(path) for path in folder.iterdir())))
     assert [str(back.pool[row].path) for row in back.trials[4].gallery] == expected
     for search in (forth, back):
-        check(search)
+        check(search, "llcm")
 
 
 def test_llcm_zyk_swaps_the_roles_and_says_so(llcm: Path) -> None:
@@ -190,7 +192,7 @@ def test_llcm_zyk_swaps_the_roles_and_says_so(llcm: Path) -> None:
     for one, other in zip(straight.trials, swapped.trials, strict=True):
         assert [straight.pool[row].path for row in one.gallery] == [swapped.query[row].path for row in other.queries]
         assert len(other.gallery) == len(straight.query)
-    check(swapped)
+    check(swapped, "llcm")
 
 
 def test_llcm_says_what_is_missing(llcm: Path) -> None:
@@ -207,3 +209,40 @@ def test_llcm_says_what_is_missing(llcm: Path) -> None:
     shutil.rmtree(llcm / "test_vis")
     with pytest.raises(UserError, match=r"test_vis: no such folder; unpack LLCM whole"):
         Llcm(llcm).searches()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (DataOptions(data_set="sysu"), "all search, thermal -> visible, 1-shot, gallery sampling ye"),
+        (DataOptions(data_set="sysu", mode="indoor"), "indoor search, thermal -> visible, 1-shot, gallery sampling ye"),
+        (
+            DataOptions(data_set="sysu", sampling="official", shots=10),
+            "all search, thermal -> visible, 10-shot, gallery sampling official",
+        ),
+        (DataOptions(data_set="regdb", split=2), "split 2 of 10"),
+        (DataOptions(data_set="llcm", visible_search="zyk"), "zyk"),
+    ],
+    ids=["sysu", "indoor", "official", "regdb", "llcm"],
+)
+def test_options_choose_the_protocol(options: DataOptions, said: str, request: pytest.FixtureRequest) -> None:
+    root = request.getfixturevalue(options.data_set)
+    if options.sampling == "official":
+        permutations(root)
+    assert said in options.open(root).searches()[-1].protocol
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        DataOptions(data_set="regdb", mode="indoor"),
+        DataOptions(data_set="sysu", split=3),
+        DataOptions(data_set="folder", shots=10),
+        DataOptions(data_set="llcm", trials=3),
+    ],
+    ids=["mode", "split", "shots", "trials"],
+)
+def test_an_option_of_another_data_set_is_refused(options: DataOptions, tmp_path: Path) -> None:
+    owner = {"regdb": "sysu", "sysu": "regdb", "folder": "sysu", "llcm": "folder"}[options.data_set]
+    with pytest.raises(UserError, match=f"is of --data-set {owner}, and this is {options.data_set}; leave it out"):
+        options.open(tmp_path)

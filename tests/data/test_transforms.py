@@ -123,15 +123,58 @@ def test_every_augmentation_keeps_shape_type_and_the_labels_of_its_pixels(
         assert set(moved.unique().tolist()) <= {*range(6), IGNORE}
 
 
+def places() -> torch.Tensor:
+    """A crop whose planes are each pixel's row and column, from 1 on, and a constant."""
+    rows, columns = torch.meshgrid(torch.arange(SIZE[0]), torch.arange(SIZE[1]), indexing="ij")
+    return torch.stack([rows + 1, columns + 1, torch.full(SIZE, 200)], dim=2).to(torch.uint8)
+
+
+def seen(augmentation: Augmentation, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The changed crop, and which pixels are of the picture."""
+    torch.manual_seed(seed)
+    changed, labels = augment(places(), torch.zeros(SIZE, dtype=torch.uint8), "visible", augmentation)
+    return changed, labels != IGNORE
+
+
 def test_light_changes_shift_and_flip_and_nothing_else() -> None:
-    crop = torch.arange(1, 1 + SIZE[0] * SIZE[1], dtype=torch.int32).remainder(255).add(1).to(torch.uint8).reshape(SIZE)
-    seen = set()
-    for seed in range(20):
-        torch.manual_seed(seed)
-        changed, labels = augment(crop, torch.zeros(SIZE, dtype=torch.uint8), "thermal", "light")
-        inside = labels != IGNORE
+    shifts, flips = set(), 0
+    for seed in range(40):
+        changed, inside = seen("light", seed)
         assert bool((changed[~inside] == 0).all()), "what came from outside is black"
-        shown = changed[inside]
-        assert set(shown.tolist()) <= set(crop.unique().tolist())
-        seen.add(tuple(changed.flatten().tolist()))
-    assert len(seen) == 20
+        rows, columns = inside.nonzero().unbind(1)
+        assert len(rows) == (rows.max() - rows.min() + 1) * (columns.max() - columns.min() + 1), "nothing is erased"
+        down = (changed[..., 0].int() - 1)[inside] - rows
+        mirrored = (SIZE[1] - changed[..., 1].int())[inside] - columns
+        straight = (changed[..., 1].int() - 1)[inside] - columns
+        flipped = len(mirrored.unique()) == 1
+        assert len(down.unique()) == 1 and (flipped or len(straight.unique()) == 1)
+        assert bool((changed[..., 2][inside] == 200).all()), "no gain"
+        across = int(mirrored[0] if flipped else straight[0])
+        assert max(abs(int(down[0])), abs(across)) <= 10
+        shifts.add((int(down[0]), across))
+        flips += flipped
+    assert len(shifts) > 30
+    assert 10 < flips < 30
+
+
+@pytest.mark.parametrize(("augmentation", "fill"), [("erasing", (0, 0, 0)), ("channels", CHANNEL_FILL)])
+def test_about_half_of_the_pictures_lose_a_rectangle(augmentation: Augmentation, fill: tuple[int, int, int]) -> None:
+    erased = 0
+    for seed in range(60):
+        changed, inside = seen(augmentation, seed)
+        rows, columns = inside.nonzero().unbind(1)
+        hole = ~inside
+        hole[: rows.min()], hole[rows.max() + 1 :] = False, False
+        hole[:, : columns.min()], hole[:, columns.max() + 1 :] = False, False
+        if bool(hole.any()):
+            erased += 1
+            kinds = {tuple(pixel) for pixel in changed[hole].tolist()}
+            greys = {(value,) * 3 for value in fill}  # a channel may have been exchanged afterwards
+            assert kinds == {fill} or (len(kinds) == 1 and kinds <= greys)
+    assert 10 < erased < 45
+
+
+def test_channels_are_exchanged_in_about_half_of_the_visible_pictures() -> None:
+    grey = sum(bool((seen("channels", seed)[0].float().std(dim=2) == 0).all()) for seed in range(60))
+    assert 15 < grey < 45
+    assert all(not bool((seen("light", seed)[0].float().std(dim=2) == 0).all()) for seed in range(10))

@@ -54,9 +54,10 @@ def test_ranking_in_blocks_of_any_size_is_the_same(rule: Rule, monkeypatch: pyte
 def test_a_large_ranking_needs_the_memory_of_a_block_only() -> None:
     random = np.random.default_rng(0)
     query, gallery = (random.normal(size=(count, 8)).astype(np.float32) for count in (600, 200_000))
-    q_ids, g_ids = np.arange(600), np.arange(200_000)
+    q_ids, g_ids = np.arange(600), np.arange(200_000) // 50
+    g_cams = np.arange(200_000) % 4 + 1
     tracemalloc.start()
-    found = rank_embeddings(query, gallery, q_ids, g_ids, np.ones(600), np.full(200_000, 2), rule="regdb")
+    found = rank_embeddings(query, gallery, q_ids, g_ids, np.full(600, 3), g_cams, rule="sysu")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert found.valid_queries == 600

@@ -17,6 +17,7 @@ from edge_reid.types import Json
 from tests.steps import PEOPLE, step
 
 TINY: dict[str, Json] = {"arch": "osnet", "width": 0.25, "size": [64, 32], "part_dim": 16, "semantic_parts": 5}
+TINY |= {"attribute_weight": 1.0, "parsing_weight": 1.0}
 
 
 def tiny(name: str, **numbers: Json) -> Recipe:
