@@ -29,7 +29,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Row:
-    """One variant over all seeds; points of percent, both directions' mean."""
+    """One variant over all seeds and splits; points of percent, means of all directions."""
 
     study: str
     variant: str
@@ -48,7 +48,7 @@ def ablate(
         path: the grid.
         out: the folder of its cells.
         data: people to train on and to test on; the grid's own when None.
-        jobs: cells at a time; as many as there are processors when None.
+        jobs: cells at a time; when None as many as there are processors, or one with a GPU.
         tell: called with a line per cell.
 
     Raises:
@@ -71,7 +71,7 @@ def ablate(
     ]
     todo = {cell.name: cell for _, _, cells in rows for cell in cells}
     folder = out / "cells"
-    workers = jobs or os.cpu_count() or 1
+    workers = jobs or (1 if _has_gpu() else os.cpu_count() or 1)
     threads = max(1, (os.cpu_count() or 1) // workers)
     left = [cell for cell in todo.values() if not (folder / cell.name / "result.json").exists()]
     tell(f"{len(todo)} cells, {len(todo) - len(left)} done before, {workers} at a time")
@@ -79,20 +79,23 @@ def ablate(
         running = {pool.submit(_cell, cell, data, folder / cell.name, threads): cell for cell in left}
         try:
             for number, done in enumerate(concurrent.futures.as_completed(running), start=1):
-                found = done.result()
-                tell(
-                    f"[{number}/{len(left)}] {running[done].name}: rank-1 {found['rank1']:.1f}, mAP {found['map']:.1f}"
-                )
+                found, name = done.result(), running[done].name
+                tell(f"[{number}/{len(left)}] {name}: rank-1 {found['rank1']:.1f}, mAP {found['map']:.1f}")
+                if number == 1:
+                    tell("\n".join(f"  that is the mean over: {protocol}" for protocol in found["protocols"]))
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-    results = {name: json.loads((folder / name / "result.json").read_text()) for name in todo}
+    results: dict[str, dict[str, Any]] = {
+        name: json.loads((folder / name / "result.json").read_text()) for name in todo
+    }
     table = [_row(study, name, [results[cell.name] for cell in cells]) for study, name, cells in rows]
+    protocols = list(dict.fromkeys(line for result in results.values() for line in result["protocols"]))
     with atomic_file(out / "ablation.json") as temporary:
-        temporary.write_text(json.dumps([vars(row) for row in table], indent=1))
-    page, protocol = out / "ablation.md", next(iter(results.values()))["protocol"]
+        temporary.write_text(json.dumps({"protocols": protocols, "rows": [vars(row) for row in table]}, indent=1))
+    page = out / "ablation.md"
     with atomic_file(page) as temporary:
-        temporary.write_text("\n".join(markdown(grid, table, protocol)), encoding="utf-8")
+        temporary.write_text("\n".join(markdown(grid, table, protocols)), encoding="utf-8")
     return table, page
 
 
@@ -111,11 +114,13 @@ def verdict(better: Sequence[float], worse: Sequence[float]) -> tuple[float, flo
     return mean, deviation, said
 
 
-def markdown(grid: Grid, table: Sequence[Row], protocol: str) -> Iterator[str]:
+def markdown(grid: Grid, table: Sequence[Row], protocols: Sequence[str]) -> Iterator[str]:
     """The lines of a page: a table per study, and what became of its claims."""
     seeds = ", ".join(map(str, grid.seeds))
-    yield f"Mean ± standard deviation over the seeds {seeds}, in percent; rank-1 and mAP are means of both directions."
-    yield f"One direction: {protocol}\n"
+    over = f"the seeds {seeds}" + (f" and the splits {', '.join(map(str, grid.splits))}" if grid.splits else "")
+    yield f"Mean ± standard deviation over {over}, in percent; rank-1 and mAP are means over:\n"
+    yield from (f"* {protocol}" for protocol in protocols)
+    yield ""
     for study in grid.study:
         rows = {row.variant: row for row in table if row.study == study.name}
         yield f"### {study.name}\n"
@@ -137,6 +142,12 @@ def _spread(values: Sequence[float]) -> str:
     return f"{statistics.fmean(values):.1f} ± {statistics.stdev(values) if len(values) > 1 else 0:.1f}"
 
 
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def _cell(cell: Cell, data: Path, folder: Path, threads: int) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     printed = ""
@@ -148,12 +159,17 @@ def _cell(cell: Cell, data: Path, folder: Path, threads: int) -> dict[str, Any]:
     result = {
         "rank1": 100 * statistics.fmean(one["rank1"] for one in both),
         "map": 100 * statistics.fmean(one["mean_ap"] for one in both),
-        "protocol": both[0]["protocol"],
+        "protocols": [one["protocol"] for one in both],
         "seconds": sum(float(line.split(",")[column]) for line in last[1:]),
     }
     with atomic_file(folder / "result.json") as temporary:
         temporary.write_text(json.dumps(result))
     (folder / "run" / "last.pt").unlink(missing_ok=True)  # of no use to anybody, and most of the bytes
+    return result
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads((folder / "result.json").read_text())
     return result
 
 

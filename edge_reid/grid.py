@@ -3,6 +3,7 @@
 seeds = [0, 1, 2]
 [people]                     # numbers of `edge-reid synth`; without them the command line gives a data folder
 identities = 400
+[data]                       # instead: options that say what the data folder is, data_set = "regdb"; splits = [1, 2, 3]
 [train]                      # options of `edge-reid train` for every cell
 epochs = 6
 [numbers]                    # numbers of every recipe
@@ -25,6 +26,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,9 +80,20 @@ class Grid(_Part):
 
     seeds: list[int] = Field(min_length=1)
     people: Numbers | None = None
+    data: Numbers = {}
+    splits: list[int] = []
+    """Of regdb: every seed trains on each."""
     train: Numbers = {}
     numbers: Numbers = {}
     study: list[Study] = Field(min_length=1)
+
+    @property
+    def repeats(self) -> list[tuple[int, Numbers]]:
+        """Every cell's: its seed, and what [data] says."""
+        return [(seed, {**self.data, **split}) for seed in self.seeds for split in self._splits()]
+
+    def _splits(self) -> list[Numbers]:
+        return [{"split": split} for split in self.splits] or [{}]
 
 
 @dataclass(frozen=True)
@@ -93,22 +106,33 @@ class Cell:
     people: str
     """What they are trained and tested on, in words."""
     seed: int
+    data: tuple[tuple[str, str], ...] = ()
+    """What data set that is, and which of its protocols is meant."""
 
     @property
     def name(self) -> str:
         """Of its folder: equal cells of several studies have one."""
-        told = json.dumps([self.recipe, self.numbers, self.train, self.people])
+        told = json.dumps([self.recipe, self.numbers, self.train, self.people, *([self.data] if self.data else [])])
         return f"{self.recipe}-{hashlib.sha256(told.encode()).hexdigest()[:10]}-{self.seed}"
 
     def commands(self, data: Path, folder: Path) -> list[list[str]]:
         """Train it and measure it."""
-        options = [word for key, value in self.train for word in (f"--{key.replace('_', '-')}", *value.split())]
+        which = [pair for pair in self.data if pair[0] in _TRAINED]
+        options = _options([*which, *self.train])
         numbers = ["--set", *(f"{key}={value}" for key, value in self.numbers)] if self.numbers else []
         return [
             ["train", str(data), "--out", str(folder / "run"), "--recipe", self.recipe, "--seed", str(self.seed),
              "--workers", "0", *options, *numbers],
-            ["evaluate", str(folder / "run" / "model.safetensors"), str(data), "--json"],
+            ["evaluate", str(folder / "run" / "model.safetensors"), str(data), "--json", *_options(self.data)],
         ]  # fmt: skip
+
+
+_TRAINED = ("data_set", "split")
+"""Of the options of [data], those that a training has, too."""
+
+
+def _options(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    return [word for key, value in pairs for word in (f"--{key.replace('_', '-')}", *value.split())]
 
 
 def read_grid(path: Path) -> Grid:
@@ -126,8 +150,11 @@ def read_grid(path: Path) -> Grid:
     except ValidationError as error:
         first = error.errors()[0]
         raise UserError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; mend that entry") from error
-    if len(set(grid.seeds)) < len(grid.seeds):
-        raise UserError(f"{path}: seeds {grid.seeds}: each one once; a copy would look like agreement")
+    for name, numbers in (("seeds", grid.seeds), ("splits", grid.splits)):
+        if len(set(numbers)) < len(numbers):
+            raise UserError(f"{path}: {name} {numbers}: each one once; a copy would look like agreement")
+    if grid.people and (grid.data or grid.splits):
+        raise UserError(f"{path}: has [people] and [data] or splits; drawn people are a folder, leave the others out")
     for study in grid.study:
         for claim in study.claim:
             if not {claim.better, claim.worse} <= set(study.variant):
@@ -138,13 +165,11 @@ def read_grid(path: Path) -> Grid:
 
 
 def cells_of(grid: Grid, study: Study, variant: Variant, people: str) -> list[Cell]:
-    """A variant's cells, one per seed; what is said more closely counts."""
+    """A variant's cells, one per seed and split; what is said more closely counts."""
     numbers = {**grid.numbers, **study.numbers, **variant.numbers}
     train = {**grid.train, **study.train, **variant.train}
-    return [
-        Cell(str(variant.recipe or study.recipe), words(numbers, ","), words(train, " "), people, seed)
-        for seed in grid.seeds
-    ]
+    recipe, fixed = str(variant.recipe or study.recipe), (words(numbers, ","), words(train, " "), people)
+    return [Cell(recipe, *fixed, seed, words(data, " ")) for seed, data in grid.repeats]
 
 
 def words(values: Numbers, between: str) -> tuple[tuple[str, str], ...]:

@@ -106,14 +106,15 @@ class Benchmark:
 
     def _run_training(self, name: str) -> None:
         from edge_reid import recipes
-        from edge_reid.data.sets import DataOptions
+        from edge_reid.data.sets import DataOptions, is_synthetic
         from edge_reid.doctor import machine
         from edge_reid.training.throughput import throughput
 
         if self.data is None:
             raise UserError("--training: needs pictures; give --data with a data set")
-        recipe = recipes.changed(recipes.get(name), recipes.assignments(self.set))
         data = DataOptions(data_set=self.data_set).open(self.data)
+        recipe = recipes.suited(recipes.get(name), drawn=is_synthetic(data))
+        recipe = recipes.changed(recipe, recipes.assignments(self.set))
         phases, said = throughput(data, recipe, steps=self.steps, workers=self.workers, device=self.device)
         if self.json:
             print(json.dumps({"machine": machine(), "phases": [phase.as_json() for phase in phases], "said": said}))

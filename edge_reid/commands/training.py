@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional
 
-from edge_reid.data.sets import DataOptions, ReidData
+from edge_reid.data.sets import DataOptions, ReidData, is_synthetic
 from edge_reid.errors import UserError
 from edge_reid.progress import print_table, progress
 from edge_reid.reference import checkpoint_file
@@ -124,7 +124,6 @@ class Train:
 
     def _recipe(self, init: Path | None, data: ReidData) -> Recipe:
         from edge_reid import recipes
-        from edge_reid.data.folder import FolderDataset
         from edge_reid.training.checkpoint import load_model
 
         recipe = recipes.get(self.recipe or "sdm-mgim")
@@ -137,8 +136,7 @@ class Train:
                 )
             recipe = recipes.from_json(stored.recipe, stored.config)
             given["shares"] = [1.0]
-        if recipe.augment == "synthetic" and not (isinstance(data, FolderDataset) and data.is_synthetic):
-            given["augment"] = "erasing"  # gain, grey and polarity make up for what drawn people lack
+        recipe = recipes.suited(recipe, drawn=is_synthetic(data))
         for name in NUMBERS:
             value = getattr(self, name)
             if value is None:
@@ -166,10 +164,15 @@ class Recipes:
         chosen = {name: recipes.get(name) for name in ([self.name] if self.name else recipes.names())}
         costs = {name: cost(recipe) for name, recipe in chosen.items()}
         if self.json:
-            print(json.dumps({name: {**recipe.as_json(), **asdict(costs[name])} for name, recipe in chosen.items()}))
+            print(
+                json.dumps(
+                    {name: {**r.as_json(), "epochs": r.epochs, **asdict(costs[name])} for name, r in chosen.items()}
+                )
+            )
             return
         if self.name:
-            print_table(("number", "value"), [(key, str(value)) for key, value in chosen[self.name].as_json().items()])
+            told = {**chosen[self.name].as_json(), "epochs": chosen[self.name].epochs}
+            print_table(("number", "value"), [(key, str(value)) for key, value in told.items()])
         rows = [
             (
                 name, recipe.arch, f"{recipe.size[0]}x{recipe.size[1]}", f"{recipe.share_from} {recipe.share_mode}",
@@ -216,12 +219,15 @@ class Evaluate:
             print(json.dumps(answer))
             return
         rows = [
-            (name, e.direction, *(f"{number:.1%}" for number in (e.rank1, e.rank5, e.rank10, e.mean_ap, e.mean_inp)))
+            (
+                name, e.direction,
+                *(f"{number:.1%}" for number in (e.rank1, e.rank5, e.rank10, e.cmc[19], e.mean_ap, e.mean_inp)),
+            )
             for name, both in {**baselines, str(self.checkpoint): evaluations}.items()
             for e in both
-        ]
-        print_table(("", "direction", "rank-1", "rank-5", "rank-10", "mAP", "mINP"), rows)
-        for e in evaluations:
+        ]  # fmt: skip
+        print_table(("", "direction", "rank-1", "rank-5", "rank-10", "rank-20", "mAP", "mINP"), rows)
+        for e in [*evaluations, *(one for both in baselines.values() for one in both)]:
             print(e.protocol)
         if self.sheet:
             print(f"{self.sheet}: some rankings in pictures")
@@ -238,7 +244,7 @@ class Ablate:
     out: Path = Path("runs/ablation")
     """Folder of the cells, ablation.md and ablation.json."""
     jobs: int | None = None
-    """Cells at a time; one per processor when not given. With one GPU: 1."""
+    """Cells at a time; when not given one per processor, or one with a GPU."""
 
     def run(self) -> None:
         """Run what is left and print the table."""

@@ -84,3 +84,8 @@ class DataOptions:
         if self.data_set == "llcm":
             return Llcm(root, visible_search=self.visible_search)
         return FolderDataset(root, rule=self.rule, trials=self.trials)
+
+
+def is_synthetic(data: ReidData) -> bool:
+    """Whether the people are drawn."""
+    return isinstance(data, FolderDataset) and data.is_synthetic

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -46,6 +47,11 @@ def from_json(name: str, numbers: dict[str, Json]) -> Recipe:
         UserError: no recipe has this name, or it knows no such number.
     """
     return _class(name).from_json(numbers)
+
+
+def suited(recipe: Recipe, *, drawn: bool) -> Recipe:
+    """The recipe for drawn people or for real ones: gain, grey and polarity make up for what drawn people lack."""
+    return replace(recipe, augment="erasing") if recipe.augment == "synthetic" and not drawn else recipe
 
 
 def changed(recipe: Recipe, numbers: Mapping[str, Json]) -> Recipe:

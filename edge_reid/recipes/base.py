@@ -91,7 +91,7 @@ class Recipe:
     share between them is at three quarters."""
 
     smoothing: float = 0.0
-    """Label smoothing of the identity losses."""
+    """Label smoothing of the embedding's own classifiers; those that only teach have none."""
     identity_weight: float = 1.0
     """Of the identity losses."""
     metric: Literal["hetero_center", "hard", "weighted"] = "hetero_center"

@@ -9,10 +9,11 @@ from pathlib import Path
 from edge_reid.charts import ACCENT, INK, SOFT, WARM, figure, svg
 from edge_reid.files import atomic_file
 
-TERMS = (
-    "identity", "distillation", "center", "triplet", "alignment", "mining", "division", "modal", "fused", "guidance",
-)  # fmt: skip
-"""Of all recipes; attributes and part labels are left out."""
+OTHERS = {"epoch", "height", "width", "learning_rate", "loss", "accuracy", "seconds", "images_per_second"}
+"""Columns that are no terms of the loss."""
+
+LEFT_OUT = {"attributes", "parsing"}
+"""Terms that are not drawn: what a network learns besides who people are."""
 
 
 def write_curve(path: Path, history: Sequence[dict[str, float]]) -> None:
@@ -24,7 +25,8 @@ def write_curve(path: Path, history: Sequence[dict[str, float]]) -> None:
     """
     epochs = [row["epoch"] for row in history]
     plot, (losses, people) = figure(9.6, 3.0, columns=2)
-    names = [name for name in TERMS if any(name in row for row in history)]
+    columns = dict.fromkeys(name for row in history for name in row)
+    names = [name for name in columns if name not in OTHERS | LEFT_OUT and not name.startswith("val")]
     for name, color in zip(names, itertools.cycle((ACCENT, WARM, SOFT, INK)), strict=False):
         known = [row for row in history if name in row]
         losses.plot([row["epoch"] for row in known], [row[name] for row in known], color=color, label=name, marker=".")

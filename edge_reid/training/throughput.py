@@ -78,10 +78,10 @@ def throughput(
     device_phases = [phase(name, seconds, place) for name, seconds in _computing(run, steps).items()]
     computed = sum(each.milliseconds for each in device_phases)
     whole = phase("whole step", _together(run, workers), f"{workers} workers and {place}")
-    busy = min(1.0, computed / whole.milliseconds)
-    said = f"moving and computing take {busy:.0%} of a step"
+    waits = max(0.0, 1 - computed / whole.milliseconds)
+    said = f"a step waits {waits:.0%} of its time for pictures"
     loaded = next(each.milliseconds for each in phases if each.name == "load")
-    if busy < 0.9:
+    if waits > 0.1:
         said += (
             f"; loading takes {loaded:.0f} ms a step and computing {computed:.0f} ms: "
             + ("more --workers would help" if loaded > computed else "both share the processors")
@@ -132,8 +132,7 @@ def _timed_step(run: Run, batch: Batch) -> dict[str, float]:
     def timed(name: str, work: Callable[[], Made]) -> Made:
         began = time.perf_counter()
         made = work()
-        if run.device.type == "cuda":
-            torch.cuda.synchronize(run.device)
+        _synchronize(run)
         spent[name] = time.perf_counter() - began
         return made
 
@@ -146,9 +145,18 @@ def _timed_step(run: Run, batch: Batch) -> dict[str, float]:
 
 
 def _together(run: Run, workers: int) -> float:
-    """Seconds of a whole step, waiting for pictures included."""
-    marks = []
+    """Seconds of a whole step, waiting for pictures included; a GPU is waited for at the ends only, as in training."""
+    marks: list[float] = []
     for batch in _batches(run, workers):
-        _timed_step(run, batch)
+        output = forward(run, run.network, *to_device(run, batch))
+        backward(run, run.recipe.loss(output, 1.0)[0])
+        update(run)
+        if len(marks) in (WARM_UP - 1, run.steps_per_epoch - 1):
+            _synchronize(run)
         marks.append(time.perf_counter())
     return (marks[-1] - marks[WARM_UP - 1]) / (len(marks) - WARM_UP)
+
+
+def _synchronize(run: Run) -> None:
+    if run.device.type == "cuda":
+        torch.cuda.synchronize(run.device)

@@ -11,6 +11,7 @@ from edge_reid.ablation import ablate, verdict
 from edge_reid.data.synthetic.dataset import Population, write_dataset
 from edge_reid.errors import CheckFailed, UserError
 from edge_reid.grid import cells_of, read_grid
+from tests.data.trees import write_regdb
 
 TINY = """
 seeds = [0, 1]
@@ -82,13 +83,27 @@ def test_a_grid_runs_once_and_tells_what_it_found(tmp_path: Path, capsys: pytest
         assert len(row.rank1) == 2
         assert all(0 < value <= 100 for value in row.mean_ap)
     for path_of in (out / "cells").glob("*/result.json"):
-        assert set(json.loads(path_of.read_text())) == {"rank1", "map", "seconds", "protocol"}
+        assert set(json.loads(path_of.read_text())) == {"rank1", "map", "seconds", "protocols"}
     text = page.read_text()
     assert "### Parts" in text
+    for direction in ("thermal -> visible", "visible -> thermal"):
+        assert f"* people (synthetic), {direction}, 9 queries" in text
     assert "* parts help (`both` against `global`): **" in text
     again, _ = ablate(path, out, people, jobs=2)
     assert "4 cells, 4 done before" in capsys.readouterr().out
     assert again == rows
+
+
+def test_a_published_set_is_trained_and_measured_by_its_own_protocol_on_every_split(tmp_path: Path) -> None:
+    path = tmp_path / "grid.toml"
+    path.write_text(TINY.replace("seeds = [0, 1]", 'seeds = [0]\nsplits = [1, 2]\n[data]\ndata_set = "regdb"', 1))
+    path.write_text(path.read_text().split("[study.variant.both]")[0])
+    (row,), page = ablate(path, tmp_path / "out", write_regdb(tmp_path / "regdb"), jobs=2)
+    assert len(row.mean_ap) == 2
+    text = page.read_text()
+    assert "over the seeds 0 and the splits 1, 2" in text
+    for split in (1, 2):
+        assert f"* RegDB, split {split} of 10, visible -> thermal, 9 queries" in text
 
 
 def test_a_cell_that_fails_names_its_log(tmp_path: Path) -> None:
@@ -126,6 +141,7 @@ def test_the_bound_of_a_claim_is_students_t() -> None:
         ('recipe = "psfl"', "", r"study 'Parts': needs a recipe"),
         ("[numbers]", "[numbers", r"grid.toml: not TOML"),
         ("seeds = [0, 1]", "seeds = [0, 0]", r"seeds \[0, 0\]: each one once"),
+        ("[train]", "splits = [1]\n[people]\nseed = 1\n[train]", r"has \[people\] and \[data\] or splits"),
     ],
 )
 def test_a_malformed_grid_names_the_place(tmp_path: Path, old: str, new: str, message: str) -> None:

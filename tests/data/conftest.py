@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.data.trees import put
+from tests.data.trees import put, write_regdb
 
 
 @pytest.fixture
@@ -30,24 +30,8 @@ def sysu(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def regdb(tmp_path: Path) -> Path:
-    """Six people with three pictures in either modality; split 1 tests the odd ones, split 2 the even ones."""
-    root = tmp_path / "regdb"
-    (root / "idx").mkdir(parents=True)
-    for folder, letter in (("Visible", "v"), ("Thermal", "t")):
-        for person in range(1, 7):
-            for number in range(3):
-                put(root / folder / str(person) / f"male_front_{letter}_{person}_{number}.bmp")
-        for split in (1, 2):
-            for part in ("train", "test"):
-                odd = (part == "test") == (split == 1)
-                people = [person for person in range(1, 7) if person % 2 == odd]
-                lines = [
-                    f"{folder}/{person}/male_front_{letter}_{person}_{number}.bmp {label}\n"
-                    for label, person in enumerate(people)
-                    for number in range(3)
-                ]
-                (root / "idx" / f"{part}_{folder.lower()}_{split}.txt").write_text("".join(lines))
-    return root
+    """Six people; split 1 tests the odd ones, split 2 the even ones."""
+    return write_regdb(tmp_path / "regdb")
 
 
 @pytest.fixture

@@ -28,3 +28,23 @@ def permutations(root: Path) -> np.ndarray:  # type: ignore[type-arg]
         cells[camera, 0] = people
     savemat(root / "exp" / "rand_perm_cam.mat", {"rand_perm_cam": cells})
     return cells
+
+
+def write_regdb(root: Path) -> Path:
+    """Six people with three pictures in either modality; split 1 tests the odd ones, split 2 the even ones."""
+    (root / "idx").mkdir(parents=True)
+    for folder, letter in (("Visible", "v"), ("Thermal", "t")):
+        for person in range(1, 7):
+            for number in range(3):
+                put(root / folder / str(person) / f"male_front_{letter}_{person}_{number}.bmp")
+        for split in (1, 2):
+            for part in ("train", "test"):
+                odd = (part == "test") == (split == 1)
+                people = [person for person in range(1, 7) if person % 2 == odd]
+                lines = [
+                    f"{folder}/{person}/male_front_{letter}_{person}_{number}.bmp {label}\n"
+                    for label, person in enumerate(people)
+                    for number in range(3)
+                ]
+                (root / "idx" / f"{part}_{folder.lower()}_{split}.txt").write_text("".join(lines))
+    return root

@@ -54,7 +54,15 @@ def train(people: Path, out: Path, recipe: str, own: str, processes: int) -> lis
 
 
 @pytest.mark.parametrize(
-    ("recipe", "own"), [("sdm-mgim", ""), ("cscl", "labels=self"), ("mmff-sd", "guidance_from=0.0")]
+    ("recipe", "own"),
+    [
+        ("sdm-mgim", ""),
+        ("cscl", "labels=self"),
+        ("mmff-sd", "guidance_from=0.0"),
+        # SGD's steps are as long as the gradient: one that is too large by the number of processes would show.
+        ("psfl", "optimizer=sgd learning_rate=0.05 trunk_rate=1.0 clip=1000.0"),
+    ],
+    ids=["sdm-mgim", "cscl", "mmff-sd", "psfl with SGD"],
 )
 def test_two_processes_take_the_steps_of_one(people: Path, tmp_path: Path, recipe: str, own: str) -> None:
     alone = train(people, tmp_path / "one", recipe, own, 1)

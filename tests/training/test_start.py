@@ -7,8 +7,6 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 import torch
 
@@ -22,6 +20,7 @@ from edge_reid.training.checkpoint import load_model, load_state
 from edge_reid.training.evaluate import evaluate_checkpoint
 from edge_reid.training.loop import train
 from edge_reid.training.run import Plan, Start
+from tests.data.trees import write_regdb
 from tests.training.small import PLAN, RECIPE, interrupt_after_first_epoch
 
 
@@ -127,19 +126,7 @@ def test_a_plan_that_is_no_run_is_refused(numbers: dict[str, int]) -> None:
 
 
 def test_a_model_of_one_split_of_regdb_is_not_measured_on_another(tmp_path: Path) -> None:
-    root = tmp_path / "regdb"
-    (root / "idx").mkdir(parents=True)
-    for folder in ("Visible", "Thermal"):
-        for split, part in ((1, "train"), (1, "test"), (2, "train"), (2, "test")):
-            people = range(4) if (split == 1) == (part == "train") else range(4, 8)
-            lines = []
-            for person in people:
-                for number in range(2):
-                    path = root / folder / str(person) / f"{number}.bmp"
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    cv2.imwrite(str(path), np.random.default_rng(person).integers(0, 255, (16, 8, 3), dtype=np.uint8))
-                    lines.append(f"{folder}/{person}/{number}.bmp {person}")
-            (root / "idx" / f"{part}_{folder.lower()}_{split}.txt").write_text("\n".join(lines))
+    root = write_regdb(tmp_path / "regdb")
     plan = Plan(epochs=1, steps_per_epoch=1)
     model = train(data=RegDb(root), out=tmp_path / "run", recipe=RECIPE, plan=plan, device="cpu", workers=0)
     forth, back = evaluate_checkpoint(model, RegDb(root), device="cpu")
@@ -208,3 +195,24 @@ def test_what_makes_up_for_drawn_people_is_not_done_to_real_ones(
         Train(data=data, out=out, width=0.25, size=(64, 32), epochs=0, set=numbers).run()
         chosen = json.loads((out / "run.json").read_text())["config"]["augment"]
         assert chosen == ("erasing" if data is real and not numbers else "synthetic")
+
+
+def test_a_listed_picture_that_is_not_there_is_named(tmp_path: Path) -> None:
+    root = write_regdb(tmp_path / "regdb")
+    (root / "Visible" / "2" / "male_front_v_2_1.bmp").unlink()
+    with pytest.raises(UserError, match=r"v_2_1.bmp: the data set lists this picture, and it is not there; unpack"):
+        train(data=RegDb(root), out=tmp_path / "run", recipe=RECIPE, plan=PLAN, device="cpu", workers=0)
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_else_a_run_learns_is_told(people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = FolderDataset(people)
+    (people / "parts" / data.train()[0].path.relative_to(people).with_suffix(".png")).rename(tmp_path / "away.png")
+    try:
+        train(data=data, out=tmp_path / "all", recipe=RECIPE, plan=Plan(epochs=0), device="cpu", workers=0)
+    finally:
+        (tmp_path / "away.png").rename(people / "parts" / data.train()[0].path.relative_to(people).with_suffix(".png"))
+    assert "also learns: 7 attributes, part labels of 35 of 36 pictures\n" in capsys.readouterr().out
+    alone = replace(RECIPE, attribute_weight=0.0, parsing_weight=0.0)
+    train(data=data, out=tmp_path / "alone", recipe=alone, plan=Plan(epochs=0), device="cpu", workers=0)
+    assert "also learns" not in capsys.readouterr().out
