@@ -18,7 +18,7 @@ from edge_reid.errors import UserError
 from edge_reid.files import atomic_file, sha256
 from edge_reid.types import Modality
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 MANIFEST = "manifest.json"
 
@@ -36,7 +36,7 @@ class BundleFile(_Model):
     modality: Literal["visible", "thermal", "both"]
     precision: Precision
     backend: str
-    """The engine that opens it: "onnxruntime", "torch", ..."""
+    """The engine that opens it: "onnxruntime", "torch"; "tensorrt": what `edge-reid compile` builds from."""
     sha256: str
     bytes: int
 
@@ -69,12 +69,13 @@ class Result(_Model):
 
 
 class Accuracy(_Model):
-    """Measured on the test people of the calibration's data folder, with the bundle's own files."""
+    """Of one target's graphs, on the test people of the calibration's data folder, computed by onnxruntime."""
 
-    before: list[Result]
-    """FP32, thermal to visible and visible to thermal."""
-    after: list[Result] | None
-    """INT8; None where the bundle has no INT8 files."""
+    target: str | None
+    """None: the float32 graphs, which all targets have in common."""
+    precision: Precision
+    results: list[Result]
+    """Thermal to visible and visible to thermal."""
 
 
 class MatchRates(_Model):
@@ -93,8 +94,8 @@ class Calibration(_Model):
     """Relative to the data folder."""
     sha256: str
     """Of their bytes, in this order."""
-    convolutions: dict[Modality, tuple[int, int]]
-    """How many compute in 8 bits, and how many there are."""
+    convolutions: dict[str, dict[Modality, tuple[int, int]]]
+    """Per target: how many compute in 8 bits, and how many there are."""
 
 
 class Provenance(_Model):
@@ -123,8 +124,8 @@ class Manifest(_Model):
     """(H, W) of the crops."""
     embedding_dim: int
     files: list[BundleFile]
-    accuracy: Accuracy | None
-    """None where no data folder was given."""
+    accuracy: list[Accuracy]
+    """FP32 first; empty where no data folder was given."""
     match_threshold: float | None
     """Least cosine at which two people of different cameras count as one; None where no data folder was given."""
     match_rates: MatchRates | None

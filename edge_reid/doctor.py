@@ -51,6 +51,7 @@ def doctor() -> list[Check]:
     checks: list[Callable[[], Check]] = [
         _python, _processor, _numpy, _opencv, _opencv_video, _onnxruntime,
         lambda: _optional("openvino", "a faster engine on Intel and AMD processors", "openvino"),
+        tensorrt,
         lambda: _optional("torch", "PyTorch trains and exports; the apps do not need it", "train"),
         lambda: _optional("onnx", "writes and quantises graphs", "export"),
         _display, _disk, _reference,
@@ -163,6 +164,38 @@ def _optional(package: str, purpose: str, extra: str) -> Check:
     if version is None and importlib.util.find_spec(package) is None:
         return Check(package, "absent", f"not installed; {purpose}", f"pip install 'edge-reid[{extra}]'")
     return Check(package, "ok", f"{version or 'version unknown'}; {purpose}")
+
+
+def tensorrt(root: Path = Path("/")) -> Check:
+    """TensorRT and pycuda; on a Jetson they are the system's, and an environment sees them only if it was told to."""
+    release = root / "etc" / "nv_tegra_release"
+    jetson = f" on L4T {_l4t(release)}" if release.exists() else ""
+    version = installed_version("tensorrt")
+    if version and importlib.util.find_spec("pycuda"):
+        return Check("tensorrt", "ok", f"{version}{jetson}; compiles and runs engines on NVIDIA GPUs")
+    lacking = "pycuda" if version else "TensorRT"
+    detail = f"no {lacking}{jetson}; compiles and runs engines on NVIDIA GPUs"
+    theirs = sorted((root / "usr" / "lib").glob("python3*/dist-packages/tensorrt"))
+    if not version and theirs:
+        python = theirs[0].parents[1].name
+        here = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        fits = python in ("python3", here)
+        remedy = "make the environment with `python3 -m venv --system-site-packages`"
+        if not fits:
+            remedy = f"the system's is of {python}, and this is {here}: `{python} -m venv --system-site-packages`"
+        return Check(
+            "tensorrt", "absent", f"in {theirs[0].parent}, which this environment does not see{jetson}", remedy
+        )
+    remedy = "pip install pycuda" if version else "pip install 'edge-reid[tensorrt]'"
+    if jetson and not version:
+        remedy = "sudo apt-get install python3-libnvinfer"
+    return Check("tensorrt", "absent", detail, remedy)
+
+
+def _l4t(release: Path) -> str:
+    """The version in the first line of nv_tegra_release, "# R36 (release), REVISION: 4.3, ..."."""
+    found = re.search(r"R(\d+) \(release\), REVISION: ([\d.]+)", release.read_text(encoding="utf-8", errors="replace"))
+    return f"{found[1]}.{found[2]}" if found else "of unknown version"
 
 
 def _display() -> Check:

@@ -2,5 +2,6 @@
 
 from edge_reid_calibration.collect import choose, fingerprint, load_chunks
 from edge_reid_calibration.quantize import Quantization, quantize
+from edge_reid_calibration.scheme import Scheme
 
-__all__ = ["Quantization", "choose", "fingerprint", "load_chunks", "quantize"]
+__all__ = ["Quantization", "Scheme", "choose", "fingerprint", "load_chunks", "quantize"]

@@ -26,17 +26,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from edge_reid_calibration.qdq import Graph, insert, quantized_nodes, quantized_tensors
+from edge_reid_calibration.qdq import Graph, insert, place
 from edge_reid_calibration.ranges import Method, observe
-
-KEEP_FLOAT = (r"head[./].*", r".*\.gate[./].*Add.*")
-"""Names of nodes that stay float: the embedding head, whose cubes and cube roots span too many orders of magnitude,
-and the two small layers inside a gate, which are all overhead."""
-
-NARROW = 256
-"""Channels of the last convolution below which it stays float, too: so few numbers average no rounding out. On the
-demo's model (128) that halves what INT8 costs, 0.82 to 0.44 points of rank-1; at width 1.0 (512) it would cost 5 % of
-the speed."""
+from edge_reid_calibration.scheme import Scheme
 
 
 @dataclass(frozen=True)
@@ -49,7 +41,12 @@ class Quantization:
 
 
 def quantize(
-    source: Path, out: Path, chunks: Callable[[], Iterable[NDArray[np.uint8]]], *, method: Method = "percentile"
+    source: Path,
+    out: Path,
+    chunks: Callable[[], Iterable[NDArray[np.uint8]]],
+    scheme: Scheme,
+    *,
+    method: Method = "percentile",
 ) -> Quantization:
     """Write the graph at `source` with explicit 8-bit quantisation at `out`.
 
@@ -57,28 +54,28 @@ def quantize(
         source: a float .onnx file with one input of uint8 crops.
         out: the .onnx file to write.
         chunks: gives the calibration crops a few at a time, as often as it is called.
+        scheme: how the device wants its 8 bits.
         method: how ranges follow from observed values.
     """
     model = onnx.load(source)
-    keep = kept_float(model)
-    graph = Graph(model.graph)
-    nodes = quantized_nodes(graph, keep)
-    ranges = observe(model, quantized_tensors(graph, nodes), chunks, method)
-    onnx.save(insert(model, keep, ranges), out)
+    keep = kept_float(model, scheme)
+    placed = place(Graph(model.graph), scheme, keep)
+    ranges = observe(model, list(placed.readers), chunks, method)
+    onnx.save(insert(model, scheme, keep, ranges), out)
     return Quantization(
         method=method,
-        quantized_convolutions=sum(node.op_type == "Conv" for node in nodes),
+        quantized_convolutions=sum(node.op_type == "Conv" for node in placed.nodes),
         convolutions=sum(node.op_type == "Conv" for node in model.graph.node),
     )
 
 
-def kept_float(model: onnx.ModelProto) -> set[str]:
+def kept_float(model: onnx.ModelProto, scheme: Scheme) -> set[str]:
     """The names of the nodes that would be quantised and must not be."""
-    pattern = re.compile("|".join(KEEP_FLOAT))
-    kept = {node.name for node in model.graph.node if pattern.fullmatch(node.name)}
-    pooled = {node.input[0] for node in model.graph.node if node.op_type == "MaxPool"}
+    nodes = model.graph.node
+    kept = {node.name for node in nodes if any(re.fullmatch(pattern, node.name) for pattern in scheme.keep_float)}
     widths = {tensor.name: tensor.dims[0] for tensor in model.graph.initializer if tensor.dims}
-    last = [node for node in model.graph.node if node.op_type == "Conv" and re.fullmatch(r"trunk\.5[./].*", node.name)]
-    kept |= {node.name for node in last if widths.get(node.input[1], NARROW) < NARROW}
+    last = [node for node in nodes if node.op_type == "Conv" and re.fullmatch(r"trunk\.5[./].*", node.name)]
+    kept |= {node.name for node in last if widths.get(node.input[1], scheme.narrow) < scheme.narrow}
     # `edge_reid_export.fold` puts the pooling right after the stem where the stem is to stay float.
-    return kept | {node.name for node in model.graph.node if node.op_type == "Conv" and node.output[0] in pooled}
+    pooled = {node.input[0] for node in nodes if node.op_type == "MaxPool"}
+    return kept | {node.name for node in nodes if node.op_type == "Conv" and node.output[0] in pooled}

@@ -4,8 +4,20 @@ A command calls one library function and prints. What is heavy is imported insid
 device needs work without torch.
 """
 
-from edge_reid.commands.bundles import Benchmark, Doctor, Export
+from edge_reid.commands.bundles import Benchmark, Compile, Doctor, Export
 from edge_reid.commands.people import Data, Demo, Synth
 from edge_reid.commands.training import Ablate, Evaluate, Recipes, Train
 
-__all__ = ["Ablate", "Benchmark", "Data", "Demo", "Doctor", "Evaluate", "Export", "Recipes", "Synth", "Train"]
+__all__ = [
+    "Ablate",
+    "Benchmark",
+    "Compile",
+    "Data",
+    "Demo",
+    "Doctor",
+    "Evaluate",
+    "Export",
+    "Recipes",
+    "Synth",
+    "Train",
+]

@@ -28,6 +28,9 @@ class Backend(NamedTuple):
 BACKENDS = {
     "onnxruntime": Backend("onnxruntime_engine", "pip install onnxruntime", "onnxruntime"),
     "openvino": Backend("openvino_engine", "pip install 'edge-reid[openvino]'", "onnxruntime"),
+    "tensorrt": Backend(
+        "tensorrt_engine", "on a Jetson use its own, elsewhere pip install 'edge-reid[tensorrt]'", "tensorrt"
+    ),
     "torch": Backend("torch_engine", "pip install 'edge-reid[train]'", "torch"),
 }
 
@@ -45,8 +48,8 @@ def load_engine(
         bundle: an opened bundle or its folder.
         modality: of the crops.
         backend: one of `BACKENDS`; onnxruntime when not given.
-        precision: "int8" if the bundle has it for this backend, else "fp32", when not given.
-        device: "cpu" (when not given) or "cuda".
+        precision: "int8" if the bundle has it for this backend, else "fp16", else "fp32", when not given.
+        device: "cpu" or "cuda"; the one that the backend runs on, the processor where both do, when not given.
 
     Raises:
         UserError: the backend is unknown or not installed, the bundle does not hold what is asked for, or the machine
@@ -60,12 +63,13 @@ def load_engine(
         raise UserError(f"device {device!r} does not exist; choose cpu or cuda")
     if precision is None:
         built = {entry.precision for entry in opened.entries(modality, BACKENDS[chosen].reads)}
-        precision = "int8" if "int8" in built else "fp32"
+        precision = "int8" if "int8" in built else "fp16" if "fp16" in built else "fp32"
     file = opened.file(modality, BACKENDS[chosen].reads, precision)
     try:
         implementation = importlib.import_module(f"{__name__}.{BACKENDS[chosen].module}")
     except ModuleNotFoundError as error:
         remedy = BACKENDS[chosen].installation
         raise UserError(f"backend {chosen}: {error.name} is not installed; {remedy}") from error
-    engine: Engine = implementation.open_engine(opened.manifest, file, modality, precision, device or "cpu")
+    home = "cuda" if chosen == "tensorrt" else "cpu"
+    engine: Engine = implementation.open_engine(opened.manifest, file, modality, precision, device or home)
     return engine

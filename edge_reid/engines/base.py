@@ -98,6 +98,8 @@ class NetworkEngine:
     run: Callable[[NDArray[np.uint8]], NDArray[np.float32]] | None
     """`1..max_batch` crops to embeddings; None once closed."""
     max_batch: int = MAX_BATCH
+    release: Callable[[], None] | None = None
+    """Gives back what garbage collection does not; called once, at the end."""
 
     @property
     def name(self) -> str:
@@ -124,6 +126,9 @@ class NetworkEngine:
     def close(self) -> None:
         """See `Engine.close`."""
         self.run = None
+        if self.release is not None:
+            self.release()
+            self.release = None
 
 
 def check_shape(file: Path, manifest: Manifest, size: tuple[int, int], embedding_dim: int) -> None:

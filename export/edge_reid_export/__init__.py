@@ -1,5 +1,4 @@
-"""Makes a checkpoint an artefact: folded, written as ONNX, compared with PyTorch, quantised, measured, bundled."""
+"""Makes a checkpoint an artefact: folded, written as ONNX, compared with PyTorch, quantised, bundled, compiled.
 
-from edge_reid_export.export import export
-
-__all__ = ["export"]
+Nothing is imported here: `compile` runs on devices without torch.
+"""

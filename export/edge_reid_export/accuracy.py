@@ -10,7 +10,7 @@ import numpy as np
 
 from edge_reid.bundle import Bundle, MatchRates, Precision, Result
 from edge_reid.data.folder import FolderDataset
-from edge_reid.engines import load_engine
+from edge_reid.engines.onnxruntime_engine import open_engine
 from edge_reid.errors import UserError
 from edge_reid.evaluation import Embedded, both_directions, extract
 from edge_reid.types import MODALITIES, Modality
@@ -18,11 +18,12 @@ from edge_reid.types import MODALITIES, Modality
 _METRICS = {"rank1": "rank-1", "mean_ap": "mAP"}
 
 
-def embed_test(bundle: Bundle, dataset: FolderDataset, precision: Precision) -> dict[Modality, Embedded]:
-    """The test pictures of both modalities through the bundle's own onnxruntime files."""
+def embed_test(bundle: Bundle, dataset: FolderDataset, backend: str, precision: Precision) -> dict[Modality, Embedded]:
+    """The test pictures of both modalities through the bundle's own graphs, whatever backend they are for."""
     embedded: dict[Modality, Embedded] = {}
     for modality in MODALITIES:
-        engine = load_engine(bundle, modality, "onnxruntime", precision)
+        file = bundle.file(modality, backend, precision)
+        engine = open_engine(bundle.manifest, file, modality, precision, "cpu")
         samples = dataset.query(modality)
         embedded[modality] = Embedded(samples, extract(samples, engine.embed, bundle.manifest.input_size))
         engine.close()

@@ -16,7 +16,7 @@ from edge_reid.models.input import MEAN, STD
 from edge_reid.models.osnet import ConvLayer, OSBlock
 from edge_reid.models.two_stream import Branch
 from edge_reid.types import Modality
-from edge_reid_export.fold_block import FoldedBlock, block_diagonal, fused, linear, mean_convolution
+from edge_reid_export.fold_block import FoldedBlock, Streams, block_diagonal, fused, linear, mean_convolution
 
 WIDE_STEM = 32
 """With fewer outputs the stem's 7x7 convolution is slower in 8 bits: 0.39 ms against 0.25 ms at 16 channels."""
@@ -25,14 +25,15 @@ WIDE_STEM = 32
 class FoldedBranch(nn.Module):
     """A branch with normalisation, BatchNorm and fixed pooling folded into its weights: crops `-> (B, D)`."""
 
-    def __init__(self, branch: Branch, modality: Modality, size: tuple[int, int], *, for_int8: bool) -> None:
+    def __init__(self, branch: Branch, modality: Modality, size: tuple[int, int], streams: Streams = "apart") -> None:
         """Fold a branch, which is not changed.
 
         Args:
             branch: of a two-stream network, in eval mode.
             modality: decides the crops' layout.
             size: (H, W) of the crops.
-            for_int8: also rearrange what is slow in 8 bits only: mean pooling and the streams of an OSBlock.
+            streams: arrangement of the OSBlocks; merged also rearranges what is slow in 8 bits on processors only: mean
+                pooling, and the stem.
         """
         super().__init__()
         with torch.no_grad():
@@ -41,8 +42,8 @@ class FoldedBranch(nn.Module):
             self.input = FoldedInput(stem, modality, size)
             # Equal either way around. Pooling first tells the quantiser to leave the stem float, and keeps onnxruntime
             # from moving the quantisation in front of the pooling, where it has only a slow kernel (0.48 ms).
-            start = [pool, nn.ReLU()] if for_int8 and stem.out_channels < WIDE_STEM else [nn.ReLU(), pool]
-            self.trunk = nn.Sequential(*start, *(_folded(stage, for_int8) for stage in stages))
+            start = [pool, nn.ReLU()] if streams == "merged" and stem.out_channels < WIDE_STEM else [nn.ReLU(), pool]
+            self.trunk = nn.Sequential(*start, *(_folded(stage, streams) for stage in stages))
             crops = torch.zeros(1, *size, *([3] if modality == "visible" else []), dtype=torch.uint8)
             rows = self.trunk(self.input(crops)).shape[2]
             self.head = FoldedHead(branch.head, rows) if FoldedHead.fits(branch.head) else EmbeddingOf(branch.head)
@@ -61,16 +62,16 @@ def _stem(first: nn.Module) -> tuple[nn.Conv2d, nn.Module]:
     return fused(layers[0], layers[1]), pool
 
 
-def _folded(module: nn.Module, for_int8: bool) -> nn.Module:
+def _folded(module: nn.Module, streams: Streams) -> nn.Module:
     if isinstance(module, OSBlock):
-        return FoldedBlock(module, for_int8=for_int8)
+        return FoldedBlock(module, streams)
     if isinstance(module, Bottleneck):
         return FoldedBottleneck(module)
     if isinstance(module, ConvLayer):
         return nn.Sequential(fused(module.conv, module.bn), nn.ReLU())
     if isinstance(module, nn.Sequential):
-        children = [_folded(child, for_int8) for child in module]
-        if for_int8 and isinstance(module[-1], nn.AvgPool2d):
+        children = [_folded(child, streams) for child in module]
+        if streams == "merged" and isinstance(module[-1], nn.AvgPool2d):
             channels = next(weights.shape[0] for weights in children[0].parameters())
             children[-1] = mean_convolution(channels)
         return nn.Sequential(*children)

@@ -6,18 +6,17 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from edge_reid_calibration.qdq import (
-    Graph,
-    activation_scales,
-    insert,
-    quantized_nodes,
-    quantized_tensors,
-    weight_scales,
-)
+from edge_reid_calibration.qdq import Graph, activation_scales, insert, place, weight_scales
 from edge_reid_calibration.quantize import kept_float
 from edge_reid_calibration.ranges import central_range, observe
+from edge_reid_calibration.scheme import Scheme
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+
+VNNI = Scheme(activations="unsigned", placement="all", keep_float=("head/.*",), narrow=256)
+SATURATING = VNNI.model_copy(update={"weight_bits": 7})
+ARM = VNNI.model_copy(update={"activations": "signed"})
+TENSORRT = Scheme(activations="signed", placement="weighted", scale_type="float16", keep_float=("head/.*",))
 
 
 def small_model() -> onnx.ModelProto:
@@ -82,47 +81,80 @@ def test_the_central_range_ignores_an_outlier_and_keeps_the_rest() -> None:
 
 
 def test_a_relu_shares_the_scale_of_its_convolution_and_a_float_head_has_none() -> None:
-    graph = Graph(small_model().graph)
-    nodes = quantized_nodes(graph, ["head/Mul"])
-    assert [node.name for node in nodes] == ["conv1", "pool", "conv2"]
-    assert quantized_tensors(graph, nodes) == ["pixels", "r", "m", "c"]
+    placed = place(Graph(small_model().graph), VNNI, ["head/Mul"])
+    assert [node.name for node in placed.nodes] == ["conv1", "pool", "conv2"]
+    assert list(placed.readers) == ["pixels", "r", "m", "c"]
 
 
 def test_a_pooling_stays_float_where_its_convolution_does() -> None:
-    graph = Graph(small_model().graph)
-    assert [node.name for node in quantized_nodes(graph, ["head/Mul", "conv1"])] == ["conv2"]
+    placed = place(Graph(small_model().graph), VNNI, ["head/Mul", "conv1"])
+    assert [node.name for node in placed.nodes] == ["conv2"]
 
 
 def test_operators_that_only_move_values_keep_their_scale() -> None:
     graph = Graph(small_model().graph)
-    nodes = quantized_nodes(graph, ["head/Mul"])
-    scales = activation_scales(graph, nodes, {"pixels": (0, 255), "r": (0, 8), "m": (0.5, 4), "c": (-1, 3)})
-    assert scales["r"] == scales["m"] == (8 / 255, 0)
-    assert scales["c"] == (4 / 255, 64)
+    ranges = {"pixels": (0.0, 255.0), "r": (0.0, 8.0), "m": (0.5, 4.0), "c": (-1.0, 3.0)}
+    scales = activation_scales(graph, place(graph, VNNI, ["head/Mul"]), ranges, VNNI)
+    assert scales["r"] == scales["m"] == (pytest.approx(8 / 255), 0)
+    assert scales["c"] == (pytest.approx(4 / 255), 64)
     assert scales["pixels"] == (1, 0)
+
+
+def test_tensorrt_rounds_what_convolutions_read_and_the_residual_of_a_sum() -> None:
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], name="first"),
+        helper.make_node("Sigmoid", ["x"], ["gate"], name="gate"),
+        helper.make_node("Mul", ["a", "gate"], ["gated"], name="gated"),
+        helper.make_node("Add", ["gated", "gate"], ["stream"], name="streams"),
+        helper.make_node("Conv", ["stream", "w"], ["b"], name="second"),
+        helper.make_node("Add", ["b", "x"], ["sum"], name="residual"),
+        helper.make_node("Add", ["b", "w"], ["shifted"], name="bias"),
+    ]
+    x, out = (helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("x", "sum"))
+    weights = numpy_helper.from_array(np.ones((1, 1, 1, 1), np.float32), "w")
+    placed = place(Graph(helper.make_graph(nodes, "g", [x], [out], [weights])), TENSORRT)
+    assert [node.name for node in placed.nodes] == ["first", "second"]
+    assert placed.readers == {"x": {("first", 0), ("residual", 1)}, "stream": {("second", 0)}}
 
 
 def test_every_output_channel_has_its_own_scale_and_an_empty_one_a_harmless_one() -> None:
     weights = np.array([[1.27, -0.5], [0.0, 0.0], [-127.0, 3.0]], dtype=np.float32)
-    scales = weight_scales(weights)
+    scales = weight_scales(weights, VNNI)
     assert scales[[0, 2]] == pytest.approx([0.01, 1.0])
     assert scales[1] > 0
+    assert weight_scales(weights, SATURATING)[2] == pytest.approx(127 / 63)
 
 
-def test_the_quantised_graph_computes_nearly_the_same() -> None:
+def test_a_scale_of_16_bits_is_the_least_that_covers_the_range() -> None:
+    scales = weight_scales(np.array([[0.3], [5e-4]], np.float32), TENSORRT)
+    for scale, wanted in zip(scales, (0.3 / 127, 5e-4 / 127), strict=True):
+        half = np.float16(scale)
+        assert float(half) == scale >= wanted > float(np.nextafter(half, np.float16(0)))
+
+
+@pytest.mark.parametrize("scheme", [VNNI, SATURATING, ARM, TENSORRT], ids=["vnni", "7 bits", "signed", "tensorrt"])
+def test_the_quantised_graph_computes_nearly_the_same(scheme: Scheme) -> None:
     model = small_model()
-    graph = Graph(model.graph)
-    ranges = observe(model, quantized_tensors(graph, quantized_nodes(graph, ["head/Mul"])), chunks, "min-max")
-    quantized = insert(model, ["head/Mul"], ranges)
+    ranges = observe(model, list(place(Graph(model.graph), scheme, ["head/Mul"]).readers), chunks, "min-max")
+    quantized = insert(model, scheme, ["head/Mul"], ranges)
     crops = next(chunks())
     expected, got = run(model, crops, "c"), run(quantized, crops, "c")
-    assert np.abs(expected - got).max() < 0.02 * np.ptp(expected)
+    assert 0 < np.abs(expected - got).max() < 0.03 * np.ptp(expected)
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in quantized.graph.initializer}
+    zeros = [v for name, v in stored.items() if name.endswith("_zero") and "weights" not in name and "bias" not in name]
+    assert zeros
+    assert all(zero.dtype == (np.int8 if scheme.activations == "signed" else np.uint8) for zero in zeros)
+    assert not any(zero.any() for zero in zeros) or scheme.activations == "unsigned"
+    if scheme.placement == "all":
+        assert np.abs(stored["a_weights"]).max() == 2 ** (scheme.weight_bits - 1) - 1
+    else:
+        assert not {"a_weights", "a_bias"} & set(stored), "TensorRT gets float weights and biases"
 
 
 def test_weights_are_stored_as_integers_and_the_float_ones_are_gone() -> None:
     model = small_model()
     ranges = {"pixels": (0.0, 255.0), "r": (0.0, 9.0), "m": (0.0, 9.0), "c": (-9.0, 9.0)}
-    quantized = insert(model, ["head/Mul"], ranges)
+    quantized = insert(model, VNNI, ["head/Mul"], ranges)
     stored = {tensor.name: tensor.data_type for tensor in quantized.graph.initializer}
     assert not {"w1", "b1", "w2", "b2"} & set(stored)
     assert stored["a_weights"] == TensorProto.INT8
@@ -143,4 +175,4 @@ def test_a_narrow_last_convolution_stays_float(channels: int, kept: set[str]) ->
     ]
     x, z = (helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in "xz")
     initializers = [numpy_helper.from_array(np.asarray(value), name) for name, value in weights.items()]
-    assert kept_float(helper.make_model(helper.make_graph(nodes, "g", [x], [z], initializers))) == kept
+    assert kept_float(helper.make_model(helper.make_graph(nodes, "g", [x], [z], initializers)), VNNI) == kept

@@ -5,7 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from edge_reid.doctor import _build_value, doctor, installed_version
+import pytest
+
+from edge_reid.doctor import _build_value, doctor, installed_version, tensorrt
 
 
 def test_every_check_that_is_not_ok_has_a_remedy() -> None:
@@ -34,3 +36,19 @@ def test_what_opencv_was_built_with_is_read_from_its_own_words() -> None:
 def test_a_version_is_found_without_importing() -> None:
     assert installed_version("numpy")
     assert installed_version("no-such-package") is None
+
+
+@pytest.mark.skipif(installed_version("tensorrt") is not None, reason="TensorRT is installed")
+def test_a_jetson_is_told_where_its_tensorrt_is(tmp_path: Path) -> None:
+    assert tensorrt(tmp_path).remedy == "pip install 'edge-reid[tensorrt]'"
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "nv_tegra_release").write_text("# R36 (release), REVISION: 4.3, GCID: 38968081\n")
+    bare = tensorrt(tmp_path)
+    assert "no TensorRT on L4T 36.4.3" in bare.detail
+    assert bare.remedy == "sudo apt-get install python3-libnvinfer"
+    (tmp_path / "usr" / "lib" / "python3.1" / "dist-packages" / "tensorrt").mkdir(parents=True)
+    other = tensorrt(tmp_path)
+    assert "which this environment does not see on L4T 36.4.3" in other.detail
+    assert "that is for python3.1, and this is python3." in other.remedy
+    (tmp_path / "usr" / "lib" / "python3.1").rename(tmp_path / "usr" / "lib" / "python3")
+    assert tensorrt(tmp_path).remedy == "make the environment with `python3 -m venv --system-site-packages`"

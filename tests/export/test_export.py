@@ -7,10 +7,10 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from edge_reid_export import export
 from edge_reid_export.accuracy import match_threshold, shortfalls
-from edge_reid_export.export import _measured
+from edge_reid_export.export import Gate, _measured, export
 from edge_reid_export.parity import check_parity, noise_crops
+from edge_reid_export.targets import chosen
 
 from edge_reid.bundle import Bundle, Result
 from edge_reid.data.folder import FolderDataset
@@ -44,7 +44,8 @@ def result(query: Modality, rank1: float, mean_ap: float) -> Result:
 
 def test_the_bundle_holds_what_a_device_needs(tiny_bundle: Path) -> None:
     names = {path.name for path in tiny_bundle.iterdir()}
-    graphs = {f"{modality}.{precision}.onnx" for modality in MODALITIES for precision in ("fp32", "int8")}
+    kinds = ("fp32", "int8", "tensorrt.fp16", "tensorrt.int8")
+    graphs = {f"{modality}.{kind}.onnx" for modality in MODALITIES for kind in kinds}
     assert names == {"manifest.json", "model.safetensors", *graphs}
     assert {file.name for file in Bundle.open(tiny_bundle).manifest.files} == names - {"manifest.json"}
 
@@ -57,10 +58,10 @@ def test_the_manifest_says_where_the_bundle_comes_from(tiny_bundle: Path, tiny_c
     assert calibration is not None
     assert all(name.startswith("train/visible/") for name in calibration.files["visible"])
     assert len(calibration.files["thermal"]) == 8
-    assert calibration.convolutions["visible"][0] > 60
-    assert manifest.accuracy is not None
-    assert manifest.accuracy.after is not None
-    assert [r.query_modality for r in manifest.accuracy.after] == ["thermal", "visible"]
+    assert calibration.convolutions["x86-vnni"]["visible"][0] > 60
+    kinds = [(None, "fp32"), ("x86-vnni", "int8"), ("tensorrt", "fp16"), ("tensorrt", "int8")]
+    assert [(one.target, one.precision) for one in manifest.accuracy] == kinds
+    assert all([r.query_modality for r in one.results] == ["thermal", "visible"] for one in manifest.accuracy)
     assert manifest.gate_passed is True
     assert manifest.forced is False
     assert -1 < (manifest.match_threshold or 9) < 1
@@ -106,9 +107,9 @@ def test_the_gate_is_one_point_of_either_metric_in_either_direction(
 
 def test_a_failed_gate_stops_the_export_and_force_marks_it(tiny_bundle: Path, tiny_data: Path) -> None:
     bundle, dataset = Bundle.open(tiny_bundle), FolderDataset(tiny_data)
-    with pytest.raises(CheckFailed, match=r"INT8: rank-1 thermal to visible lost .*the gate is -100.*--force"):
-        _measured(bundle, dataset, -100, force=False)
-    manifest = _measured(bundle, dataset, -100, force=True)
+    with pytest.raises(CheckFailed, match=r"x86-vnni int8: rank-1 thermal to visible lost .*the gate is -100.*--force"):
+        _measured(bundle, dataset, chosen(["x86-vnni"]), Gate(points=-100))
+    manifest = _measured(bundle, dataset, chosen(["x86-vnni"]), Gate(points=-100, force=True))
     assert (manifest.gate_passed, manifest.forced) == (False, True)
 
 
