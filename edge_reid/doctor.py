@@ -182,7 +182,7 @@ def tensorrt(root: Path = Path("/")) -> Check:
         fits = python in ("python3", here)
         remedy = "make the environment with `python3 -m venv --system-site-packages`"
         if not fits:
-            remedy = f"the system's is of {python}, and this is {here}: `{python} -m venv --system-site-packages`"
+            remedy = f"that is for {python}, and this is {here}: `{python} -m venv --system-site-packages`"
         return Check(
             "tensorrt", "absent", f"in {theirs[0].parent}, which this environment does not see{jetson}", remedy
         )

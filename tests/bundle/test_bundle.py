@@ -19,7 +19,7 @@ def folder(tmp_path: Path) -> Path:
         input_size=(256, 128),
         embedding_dim=8,
         files=[describe(tmp_path / "visible.fp32.onnx", "visible", "onnxruntime", "fp32")],
-        accuracy=None,
+        accuracy=[],
         match_threshold=None,
         match_rates=None,
         gate_passed=None,
@@ -71,7 +71,7 @@ def test_what_was_never_built_is_refused_with_what_there_is(folder: Path) -> Non
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema_version": 2}, "written for schema 2, this version reads 1; upgrade"),
+        ({"schema_version": 3}, "written for schema 3, this version reads 2; upgrade"),
         ({"embedding_dim": "many"}, "embedding_dim: .*edge-reid export"),
         ({"surprise": 1}, "surprise: .*edge-reid export"),
     ],

@@ -168,7 +168,10 @@ def test_the_default_is_int8_in_onnxruntime_on_the_processor(tiny_bundle: Path) 
 @pytest.mark.parametrize(
     ("wish", "message"),
     [
-        ({"backend": "abacus"}, "backend 'abacus' does not exist; choose one of: onnxruntime, openvino, torch"),
+        (
+            {"backend": "abacus"},
+            "backend 'abacus' does not exist; choose one of: onnxruntime, openvino, tensorrt, torch",
+        ),
         ({"device": "npu"}, "device 'npu' does not exist"),
         ({"precision": "fp16"}, "holds no onnxruntime fp16 file for visible"),
         ({"backend": "torch", "precision": "int8"}, "holds no torch int8 file for visible"),

@@ -73,7 +73,8 @@ def test_two_processes_take_the_steps_of_one(people: Path, tmp_path: Path, recip
         assert one.keys() == two.keys()
         for name in one.keys() - clock:
             if not name.startswith("val"):  # near chance, a picture's rank hangs on rounding
-                assert float(two[name]) == pytest.approx(float(one[name]), rel=2e-3, abs=2e-3), name
+                allowed = 0.05 if name == "accuracy" else 2e-3  # one picture of a near tie is 1/48
+                assert float(two[name]) == pytest.approx(float(one[name]), rel=2e-3, abs=allowed), name
     first, second = (load_stored(tmp_path / run / "last.pt").weights for run in ("one", "two"))
     assert first.keys() == second.keys()
     statistics = [name for name in first if name.endswith(("running_mean", "memory.features", "prototypes"))]
