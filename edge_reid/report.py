@@ -123,13 +123,17 @@ def _accuracy(facts: dict[str, dict[str, Any]]) -> str:
 
 
 def _quantised(printed: dict[str, Any]) -> str:
-    accuracy = printed["accuracy"]
+    exact, *lighter = printed["accuracy"]
     rows = []
-    for before, after in zip(accuracy["before"], accuracy["after"], strict=True):
-        for key, label in (("rank1", "rank-1"), ("mean_ap", "mAP")):
-            lost = 100 * (before[key] - after[key])
-            rows.append([_direction(before), label, percent(before[key]), percent(after[key]), f"{-lost:+.2f}"])
-    return table(["synthetic, direction", "metric", "FP32", "INT8", "points"], rows)
+    for made in lighter:
+        for before, after in zip(exact["results"], made["results"], strict=True):
+            for key, label in (("rank1", "rank-1"), ("mean_ap", "mAP")):
+                lost = 100 * (before[key] - after[key])
+                name = f"{made['precision'].upper()} for {made['target']}"
+                rows.append(
+                    [_direction(before), label, percent(before[key]), name, percent(after[key]), f"{-lost:+.2f}"]
+                )
+    return table(["synthetic, direction", "metric", "precision", "FP32", "it", "points"], rows)
 
 
 def _latency(facts: dict[str, dict[str, Any]]) -> list[str]:

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_reid.bundle import Accuracy, Precision, Result
 from edge_reid.demo import Step, run_steps, steps
 from edge_reid.errors import CheckFailed, UserError
 from edge_reid.report import write_report
@@ -104,6 +105,13 @@ def both(first: float, second: float) -> list[dict[str, Any]]:
     return [evaluation("thermal", first), evaluation("visible", second)]
 
 
+def accuracy(target: str | None, precision: Precision, rank1: tuple[float, float]) -> dict[str, Any]:
+    """As the manifest has it, by the manifest's own model."""
+    counts = {"identities": 3, "queries": 9, "trials": 10}
+    results = [Result(**counts, **one) for one in both(*rank1)]
+    return Accuracy(target=target, precision=precision, results=results).model_dump()
+
+
 def row(engine: str, milliseconds: float, precision: str = "int8") -> dict[str, Any]:
     times = dict.fromkeys(("p50_ms", "p90_ms", "p99_ms"), milliseconds)
     return {
@@ -119,7 +127,7 @@ def finished(tmp_path: Path) -> Path:
     printed: dict[str, Any] = {
         "before": {"evaluations": both(0.111, 0.222), "baselines": {"raw pixels": both(0.013, 0.014)}},
         "after": {"evaluations": both(0.333, 0.444)},
-        "export": {"accuracy": {"before": both(0.5, 0.6), "after": both(0.493, 0.601)}},
+        "export": {"accuracy": [accuracy(None, "fp32", (0.5, 0.6)), accuracy("x86-vnni", "int8", (0.493, 0.601))]},
         "benchmark": {
             "machine": {"cpu": "a <fast> one"},
             "rows": [{**row("onnxruntime", 1.25), "rank1": 0.123, "mean_ap": 0.45}],
