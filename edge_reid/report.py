@@ -130,10 +130,9 @@ def _quantised(printed: dict[str, Any]) -> str:
             for key, label in (("rank1", "rank-1"), ("mean_ap", "mAP")):
                 lost = 100 * (before[key] - after[key])
                 name = f"{made['precision'].upper()} for {made['target']}"
-                rows.append(
-                    [_direction(before), label, percent(before[key]), name, percent(after[key]), f"{-lost:+.2f}"]
-                )
-    return table(["synthetic, direction", "metric", "precision", "FP32", "it", "points"], rows)
+                numbers = percent(before[key]), percent(after[key]), f"{-lost:+.2f}"
+                rows.append([_direction(before), label, name, *numbers])
+    return table(["synthetic, direction", "metric", "precision", "FP32", "fewer bits", "points"], rows)
 
 
 def _latency(facts: dict[str, dict[str, Any]]) -> list[str]:

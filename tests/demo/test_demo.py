@@ -175,7 +175,10 @@ def test_the_report_says_what_the_records_say(finished: Path) -> None:
     report = write_report(finished, [(step.name, step.title) for step in steps(finished)])
     page = report.read_text()
     assert "11.1 % → 33.3 %" in page and "22.2 % → 44.4 %" in page
-    assert "<td>-0.70</td>" in page and "<td>+0.10</td>" in page, "INT8 in points"
+    heads = "<th>precision</th><th>FP32</th><th>fewer bits</th><th>points</th>"
+    assert heads in page
+    assert "<td>INT8 for x86-vnni</td><td>50.0 %</td><td>49.3 %</td><td>-0.70</td>" in page
+    assert "<td>60.0 %</td><td>60.1 %</td><td>+0.10</td>" in page
     assert "29 fps" in page and "a &lt;fast&gt; one" in page
     assert "<td>7.75</td>" in page and "is not installed" in page and "<td>12.3 / 45.0</td>" in page
     assert "6.2 times (visible) as fast as eager PyTorch; 1.6 times (visible) as fast as ONNX Runtime FP32" in page
