@@ -25,20 +25,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from edge_reid.errors import UserError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:  # the same library under the name that it had before it joined Python
-    import tomli as tomllib
+from edge_reid.toml import read_toml
 
 Numbers = dict[str, Any]
 
@@ -141,15 +136,7 @@ def read_grid(path: Path) -> Grid:
     Raises:
         UserError: it is missing or malformed, or a claim names a variant that the study has not.
     """
-    try:
-        grid = Grid.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: no such grid; see docs/ablations.toml for one") from error
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path}: not TOML ({error}); mend that place") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; mend that entry") from error
+    grid = read_toml(path, Grid, missing=f"{path}: no such grid; see docs/ablations.toml for one")
     for name, numbers in (("seeds", grid.seeds), ("splits", grid.splits)):
         if len(set(numbers)) < len(numbers):
             raise UserError(f"{path}: {name} {numbers}: each one once; a copy would look like agreement")

@@ -41,9 +41,8 @@ class CudaMemory:
         self._lock = threading.Lock()
         self._graphs: dict[int, Any] = {}
         self._closed = False
+        self._context = gpu(device).retain_primary_context()
         try:
-            cuda.init()
-            self._context = cuda.Device(device).retain_primary_context()
             with self._current():
                 self._crops = cuda.pagelocked_empty((max_batch, *crop), np.uint8)
                 self._embeddings = cuda.pagelocked_empty((max_batch, embedding_dim), np.float32)
@@ -51,7 +50,7 @@ class CudaMemory:
                 self._output = cuda.mem_alloc(self._embeddings.nbytes)
                 self._stream = cuda.Stream()
         except cuda.Error as error:
-            raise UserError(f"device cuda:{device}: {error}; `edge-reid doctor` tells what this machine has") from error
+            raise UserError(f"device cuda:{device}: {error}; close other programs, or build for fewer crops") from error
 
     @property
     def addresses(self) -> tuple[int, int]:
@@ -118,9 +117,17 @@ class CudaMemory:
         _checked(runtime.cudaGraphDestroy(graph))
 
 
-def has_graphs() -> bool:
-    """Whether cuda-python is there to record CUDA graphs."""
-    return _runtime() is not None
+def gpu(number: int = 0) -> Any:
+    """pycuda's device.
+
+    Raises:
+        UserError: there is none.
+    """
+    try:
+        cuda.init()
+        return cuda.Device(number)
+    except cuda.Error as error:
+        raise UserError(f"device cuda:{number}: {error}; `edge-reid doctor` tells what this machine has") from error
 
 
 def _runtime() -> Any:

@@ -9,13 +9,12 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pycuda.driver as cuda
 import tensorrt as trt
 from numpy.typing import NDArray
 
 from edge_reid.bundle import Manifest, Precision
 from edge_reid.engines.base import EngineFacts, NetworkEngine, check_shape
-from edge_reid.engines.cuda import CudaMemory
+from edge_reid.engines.cuda import CudaMemory, gpu
 from edge_reid.engines.plan import usable
 from edge_reid.errors import UserError
 from edge_reid.types import Modality
@@ -31,7 +30,7 @@ def open_engine(manifest: Manifest, file: Path, modality: Modality, precision: P
         raise UserError("device cpu: TensorRT computes on NVIDIA GPUs; pass cuda, or take the onnxruntime backend")
     began = time.perf_counter()
     version = str(trt.__version__)
-    plan, record = usable(file, tensorrt=version, gpu=gpu_name())
+    plan, record = usable(file, tensorrt=version, gpu=str(gpu().name()))
     size, most = manifest.input_size, record.batches[2]
     network = _Network(plan, (*size, 3) if modality == "visible" else size, manifest.embedding_dim, most, record.dla)
     check_shape(file, manifest, network.size, network.embedding_dim)
@@ -97,16 +96,3 @@ class _Network:
         """TensorRT answers False where others raise."""
         if not done:
             raise RuntimeError(f"{self.plan}: TensorRT {trt.__version__} refused {what}; build the engine again")
-
-
-def gpu_name(device: int = 0) -> str:
-    """The GPU's name.
-
-    Raises:
-        UserError: there is none.
-    """
-    try:
-        cuda.init()
-        return str(cuda.Device(device).name())
-    except cuda.Error as error:
-        raise UserError(f"device cuda:{device}: {error}; `edge-reid doctor` tells what this machine has") from error

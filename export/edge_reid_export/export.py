@@ -95,8 +95,7 @@ def export(
         raise UserError("--int8: INT8 takes its ranges from pictures; pass --calibration with a data folder")
     loaded = load_model(checkpoint)
     dataset = FolderDataset(calibration) if calibration else None
-    training = dataset.train() if dataset and int8 else []
-    pools = {modality: choose(training, modality) for modality in MODALITIES} if training else {}
+    pools = _pools(dataset) if dataset and int8 else {}
     targets = targets or [get("x86-vnni")]
     with atomic_folder(out, overwrite=overwrite, marker=MANIFEST) as folder:
         files, quantized = _write_graphs(folder, loaded, sha256(checkpoint), targets, pools, tell)
@@ -120,6 +119,12 @@ def export(
             manifest = _measured(Bundle(folder, manifest), dataset, targets, gate or Gate())
             write_manifest(folder, manifest)
     return manifest
+
+
+def _pools(dataset: FolderDataset) -> dict[Modality, list[Sample]]:
+    """The pictures that calibrate, of training people."""
+    training = dataset.train()
+    return {modality: choose(training, modality) for modality in MODALITIES} if training else {}
 
 
 def _write_graphs(

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
 from edge_reid_calibration import Scheme
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from edge_reid.errors import UserError
+from edge_reid.toml import read_toml
 from edge_reid_export.fold_block import Streams
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:  # the same library under the name that it had before it joined Python
-    import tomli as tomllib
 
 FOLDER = Path(__file__).parent / "targets"
 
@@ -56,16 +51,8 @@ def get(name: str) -> Target:
         UserError: there is none of that name, or its file is malformed.
     """
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-        return Target.model_validate({"name": path.stem, **content})
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--target {name}: no such; choose of {', '.join(names())}, or give a .toml file") from error
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path}: not TOML ({error}); mend that place") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; mend that entry") from error
+    missing = f"--target {name}: no such; choose of {', '.join(names())}, or give a .toml file"
+    return read_toml(path, Target, missing=missing, name=path.stem)
 
 
 def chosen(wanted: Iterable[str]) -> list[Target]:

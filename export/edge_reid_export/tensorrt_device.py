@@ -8,19 +8,20 @@ import sys
 import pycuda.driver as cuda
 import tensorrt as trt
 
+from edge_reid.engines.cuda import gpu
+from edge_reid.errors import UserError
+
 
 def main() -> int:
     """One line of JSON."""
     try:
-        cuda.init()
-        device = cuda.Device(0)
-        context = device.retain_primary_context()
-        context.push()
-        free, _ = cuda.mem_get_info()
-        cuda.Context.pop()
-    except cuda.Error as error:
-        print(f"device cuda:0: {error}; `edge-reid doctor` tells what this machine has", file=sys.stderr)
+        device = gpu()
+    except UserError as error:
+        print(error, file=sys.stderr)
         return 2
+    device.retain_primary_context().push()
+    free, _ = cuda.mem_get_info()
+    cuda.Context.pop()
     told = {"tensorrt": str(trt.__version__), "gpu": device.name(), "free_mib": free >> 20}
     print(json.dumps({**told, "compute_capability": device.compute_capability()}))
     return 0

@@ -52,7 +52,7 @@ def test_compiling_needs_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
-@pytest.mark.skipif(not STUBS.is_dir(), reason="the type stubs of TensorRT lie beside /work/main only")
+@pytest.mark.skipif(not STUBS.is_dir(), reason="the type stubs of TensorRT are not beside this checkout")
 @pytest.mark.parametrize("version", ["10.3", "10.13", "10.16", "11.4"])
 def test_the_code_fits_the_api_of_each_version(version: str, tmp_path: Path) -> None:
     config = tmp_path / "mypy.ini"
