@@ -18,7 +18,7 @@ from edge_reid.errors import UserError
 from edge_reid.files import atomic_file, sha256
 from edge_reid.types import Modality
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 MANIFEST = "manifest.json"
 
@@ -68,6 +68,14 @@ class Result(_Model):
     protocol: str
 
 
+class Cosines(_Model):
+    """Of a graph's embeddings of the test pictures with those of the float32 graph."""
+
+    mean: float
+    percentile1: float
+    """A hundredth of the pictures are below."""
+
+
 class Accuracy(_Model):
     """Of one target's graphs, on the test people of the calibration's data folder, computed by onnxruntime."""
 
@@ -76,6 +84,8 @@ class Accuracy(_Model):
     precision: Precision
     results: list[Result]
     """Thermal to visible and visible to thermal."""
+    cosines: dict[Modality, Cosines]
+    """Empty for float32."""
 
 
 class MatchRates(_Model):
@@ -86,16 +96,35 @@ class MatchRates(_Model):
     true_accept_rate: float
 
 
+class Layers(_Model):
+    """What of a graph is 8 bits."""
+
+    convolutions: int
+    rounded: int
+    """Convolutions that compute in 8 bits."""
+    given_back: list[str]
+    """Layers that would be 8 bits but for the gate, the costliest first."""
+    milliseconds: tuple[float, float] | None
+    """What giving back costs: median of a crop in onnxruntime on the exporting machine, before and after."""
+
+
 class Calibration(_Model):
-    """The pictures of training people that fixed the INT8 ranges."""
+    """The pictures of training people that fixed the INT8 ranges, and how."""
 
     method: str
+    """From values to ranges."""
+    equalized: bool
+    """Whether the channels between the halves of a light convolution were given one range."""
+    corrected: bool
+    """Whether biases take back the mean error of rounded weights."""
+    finetuned: int
+    """Steps of quantisation-aware fine-tuning."""
     files: dict[Modality, list[str]]
     """Relative to the data folder."""
     sha256: str
     """Of their bytes, in this order."""
-    convolutions: dict[str, dict[Modality, tuple[int, int]]]
-    """Per target: how many compute in 8 bits, and how many there are."""
+    layers: dict[str, dict[Modality, Layers]]
+    """Per target."""
 
 
 class Provenance(_Model):

@@ -10,13 +10,13 @@ import matplotlib
 INK, ACCENT, WARM, SOFT = "#1d2733", "#0f6cbd", "#d9541e", "#9fb3c8"
 
 
-def figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
-    """A matplotlib figure of so many inches and its axes, several side by side with more than one column."""
+def figure(width: float, height: float, columns: int = 1, rows: int = 1) -> tuple[Any, Any]:
+    """A matplotlib figure of so many inches and its axes, several with more than one column or row."""
     matplotlib.use("svg")
     from matplotlib.figure import Figure
 
     plot = Figure(figsize=(width, height), layout="constrained")
-    axes = plot.subplots(1, columns)
+    axes = plot.subplots(rows, columns)
     for each in plot.axes:
         each.spines[["top", "right"]].set_visible(False)
     return plot, axes

@@ -77,12 +77,15 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path, tiny_data: Path) -> Path:
     """The bundle of the tiny network for two targets; the gate is wide open, for it knows nobody. Not to be changed."""
     pytest.importorskip("onnx")
-    from edge_reid_export.export import Gate, export
+    from edge_reid_calibration import Calibration
+    from edge_reid_export.accuracy import Gate
+    from edge_reid_export.export import export
     from edge_reid_export.targets import chosen
 
     out = tmp_path_factory.mktemp("export") / "bundle"
     targets = chosen(["x86-vnni", "tensorrt"])
     export(
-        checkpoint=tiny_checkpoint, out=out, int8=True, targets=targets, calibration=tiny_data, gate=Gate(points=100)
-    )
+        checkpoint=tiny_checkpoint, out=out, int8=Calibration(), targets=targets, calibration=tiny_data,
+        gate=Gate(points=100, cosine=0),
+    )  # fmt: skip
     return out

@@ -44,6 +44,16 @@ class Graph:
             for name in node.input:
                 self.consumers.setdefault(name, []).append(node)
 
+    def array(self, name: str) -> NDArray[np.float32]:
+        """The values of a stored tensor."""
+        return numpy_helper.to_array(self.constants[name])
+
+    def store(self, name: str, values: NDArray[np.float32]) -> None:
+        """Store a tensor, or replace one."""
+        if name not in self.constants:
+            self.constants[name] = self.proto.initializer.add()
+        self.constants[name].CopyFrom(numpy_helper.from_array(values, name))
+
     def activations(self, names: Iterable[str]) -> list[str]:
         """Those that are computed, not stored."""
         return [name for name in names if name and name not in self.constants]
@@ -175,6 +185,17 @@ def weight_scales(weights: NDArray[np.float32], scheme: Scheme) -> NDArray[np.fl
     return _storable(np.maximum(largest, 1e-6) / _largest(scheme), scheme)
 
 
+def rounded_weights(weights: NDArray[np.float32], scheme: Scheme) -> NDArray[np.float64]:
+    """What stays of a convolution's weights."""
+    scales = weight_scales(weights, scheme)
+    return _integers(weights, scales, scheme) * scales.astype(np.float64).reshape(-1, 1, 1, 1)
+
+
+def _integers(weights: NDArray[np.float32], scales: NDArray[np.float32], scheme: Scheme) -> NDArray[np.int8]:
+    limit = _largest(scheme)
+    return np.clip(np.round(weights / scales.reshape(-1, 1, 1, 1)), -limit, limit).astype(np.int8)
+
+
 def _largest(scheme: Scheme) -> int:
     return int(2 ** (scheme.weight_bits - 1) - 1)
 
@@ -190,7 +211,7 @@ def _storable(scale: float | NDArray[np.floating], scheme: Scheme) -> NDArray[np
 
 def _quantize_weights(graph: Graph, node: NodeProto, scheme: Scheme, input_scale: float) -> list[NodeProto]:
     """Nodes that give a Conv its rounded weights, and where all is quantised its bias as int32."""
-    weights = numpy_helper.to_array(graph.constants[node.input[1]])
+    weights = graph.array(node.input[1])
     scales = weight_scales(weights, scheme)
     name = f"{node.output[0]}_weights"
     if scheme.placement == "weighted":
@@ -198,14 +219,12 @@ def _quantize_weights(graph: Graph, node: NodeProto, scheme: Scheme, input_scale
         made = _weight_pair(graph.proto, node.input[1], name, scales)
         node.input[1] = made[1].output[0]
         return made
-    limit = _largest(scheme)
-    rounded = np.clip(np.round(weights / scales.reshape(-1, 1, 1, 1)), -limit, limit).astype(np.int8)
-    made = [_stored(graph.proto, name, rounded, scales)]
+    made = [_stored(graph.proto, name, _integers(weights, scales, scheme), scales)]
     node.input[1] = made[0].output[0]
     if len(node.input) > 2:
         steps = scales.astype(np.float64) * input_scale
         most = 2.0**31 - 1
-        bias = np.clip(np.round(numpy_helper.to_array(graph.constants[node.input[2]]) / steps), -most, most)
+        bias = np.clip(np.round(graph.array(node.input[2]) / steps), -most, most)
         made.append(_stored(graph.proto, f"{node.output[0]}_bias", bias.astype(np.int32), steps.astype(np.float32)))
         node.input[2] = made[1].output[0]
     return made

@@ -18,55 +18,88 @@ reference model and the demo's: extremes 0.94 and 0.69, the central 99.999 % 0.3
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
 
-from edge_reid_calibration.qdq import Graph, insert, place
-from edge_reid_calibration.ranges import Method, observe
+from edge_reid_calibration.equalize import corrected, equalized, light_pairs
+from edge_reid_calibration.qdq import PASSING, Graph, Placed, insert, place
+from edge_reid_calibration.ranges import Channels, Chunks, Method, Ranges, observe, observe_channels
 from edge_reid_calibration.scheme import Scheme
 
 
-@dataclass(frozen=True)
-class Quantization:
-    """What became of a graph."""
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """How the numbers of a quantised graph follow from what calibration crops make of the float one."""
 
-    method: Method
-    quantized_convolutions: int
+    method: Method = "percentile"
+    """From observed values to ranges, see `ranges.observe`."""
+    equalize: bool = True
+    """Give all channels between the halves of a light convolution one range."""
+    correct: bool = False
+    """Take the mean error of rounded weights back in the biases."""
+    finetune: int = 0
+    """Steps of quantisation-aware fine-tuning, see `finetune`."""
+
+    def after_finetuning(self) -> Calibration:
+        """For the tuned graph, whose channels are as the tuning left them."""
+        return replace(self, equalize=False, finetune=0)
+
+
+class Quantized(NamedTuple):
+    """A quantised graph."""
+
+    model: onnx.ModelProto
     convolutions: int
+    """That compute in 8 bits."""
 
 
-def quantize(
-    source: Path,
-    out: Path,
-    chunks: Callable[[], Iterable[NDArray[np.uint8]]],
-    scheme: Scheme,
-    *,
-    method: Method = "percentile",
-) -> Quantization:
-    """Write the graph at `source` with explicit 8-bit quantisation at `out`.
+class Quantizer:
+    """One float graph, and what calibration crops make of it; gives quantised versions of it."""
 
-    Args:
-        source: a float .onnx file with one input of uint8 crops.
-        out: the .onnx file to write.
-        chunks: gives the calibration crops a few at a time, as often as it is called.
-        scheme: how the device wants its 8 bits.
-        method: how ranges follow from observed values.
-    """
-    model = onnx.load(source)
-    keep = kept_float(model, scheme)
-    placed = place(Graph(model.graph), scheme, keep)
-    ranges = observe(model, list(placed.readers), chunks, method)
-    onnx.save(insert(model, scheme, keep, ranges), out)
-    return Quantization(
-        method=method,
-        quantized_convolutions=sum(node.op_type == "Conv" for node in placed.nodes),
-        convolutions=sum(node.op_type == "Conv" for node in model.graph.node),
-    )
+    def __init__(self, model: onnx.ModelProto, chunks: Chunks, scheme: Scheme, calibration: Calibration) -> None:
+        """Prepare a graph, which is not changed.
+
+        Args:
+            model: a float graph with one input of uint8 crops.
+            chunks: the calibration crops.
+            scheme: how the device wants its 8 bits.
+            calibration: how the numbers follow.
+        """
+        self.chunks, self.scheme, self.calibration = chunks, scheme, calibration
+        if calibration.equalize:
+            between = [first.output[0] for first, _ in light_pairs(Graph(model.graph))]
+            model = equalized(model, observe_channels(model, between, chunks) if between else {})
+        self.model = model
+        self.kept = kept_float(model, scheme)
+        self._ranges: Ranges = {}
+        self._inputs: dict[str, Channels] = {}
+
+    def layers(self) -> list[str]:
+        """The names of the nodes that the scheme quantises, in order, but for those that only move values."""
+        nodes = place(Graph(self.model.graph), self.scheme, self.kept).nodes
+        return [node.name for node in nodes if node.op_type not in PASSING]
+
+    def quantized(self, given_back: Collection[str] = ()) -> Quantized:
+        """The graph in 8 bits, but for the layers of these names."""
+        keep = self.kept | set(given_back)
+        placed = place(Graph(self.model.graph), self.scheme, keep)
+        ranges = self.ranges_of(placed)
+        convolutions = [node for node in placed.nodes if node.op_type == "Conv"]
+        model = self.model
+        if self.calibration.correct and convolutions:
+            if missing := list({node.input[0] for node in convolutions} - self._inputs.keys()):
+                self._inputs |= observe_channels(model, missing, self.chunks)
+            model = corrected(model, self.scheme, [node.name for node in convolutions], self._inputs)
+        return Quantized(insert(model, self.scheme, keep, ranges), len(convolutions))
+
+    def ranges_of(self, placed: Placed) -> Ranges:
+        """Of the activations that are rounded; each is observed once."""
+        if missing := [name for name in placed.readers if name not in self._ranges]:
+            self._ranges |= observe(self.model, missing, self.chunks, self.calibration.method)
+        return self._ranges
 
 
 def kept_float(model: onnx.ModelProto, scheme: Scheme) -> set[str]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import product
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from edge_reid.bundle import Bundle, MatchRates, Precision, Result
+from edge_reid.bundle import Accuracy, Cosines, Manifest, MatchRates, Precision, Result
 from edge_reid.data.folder import FolderDataset
 from edge_reid.engines.onnxruntime_engine import open_engine
 from edge_reid.errors import UserError
@@ -18,23 +20,69 @@ from edge_reid.types import MODALITIES, Modality
 _METRICS = {"rank1": "rank-1", "mean_ap": "mAP"}
 
 
-def embed_test(bundle: Bundle, dataset: FolderDataset, backend: str, precision: Precision) -> dict[Modality, Embedded]:
-    """The test pictures of both modalities through the bundle's own graphs, whatever backend they are for."""
-    embedded: dict[Modality, Embedded] = {}
-    for modality in MODALITIES:
-        file = bundle.file(modality, backend, precision)
-        engine = open_engine(bundle.manifest, file, modality, precision, "cpu")
-        samples = dataset.query(modality)
-        embedded[modality] = Embedded(samples, extract(samples, engine.embed, bundle.manifest.input_size))
-        engine.close()
-    return embedded
+class Gate(NamedTuple):
+    """What fewer bits may cost."""
+
+    points: float = 0.5
+    """Percentage points of rank-1 or mAP in either direction."""
+    cosine: float = 0.98
+    """What all but a hundredth of the embeddings must reach with those in float32."""
+    force: bool = False
+    """Write the bundle even if they cost more, and mark it."""
 
 
-def results(embedded: dict[Modality, Embedded], data: str) -> list[Result]:
+class Measured(NamedTuple):
+    """What the graphs of both modalities do with the test people."""
+
+    embedded: dict[Modality, Embedded]
+    accuracy: Accuracy
+    short: list[str]
+    """Where the gate is missed, a line each."""
+
+
+class Judge:
+    """Measures graphs against the float32 ones, on the test people of a data folder."""
+
+    def __init__(self, manifest: Manifest, exact: Mapping[Modality, Path], dataset: FolderDataset, gate: Gate) -> None:
+        self.manifest, self.dataset, self.gate = manifest, dataset, gate
+        embedded = self._embed(exact, "fp32")
+        results = _results(embedded, dataset)
+        self.exact = Measured(embedded, Accuracy(target=None, precision="fp32", results=results, cosines={}), [])
+
+    def measure(self, target: str, precision: Precision, graphs: Mapping[Modality, Path]) -> Measured:
+        """Files of both modalities, whatever backend they are for."""
+        embedded = self._embed(graphs, precision)
+        results = _results(embedded, self.dataset)
+        cosines = {modality: _cosines(self.exact.embedded[modality], embedded[modality]) for modality in MODALITIES}
+        lost = shortfalls(self.exact.accuracy.results, results, self.gate.points)
+        turned = [
+            f"one in a hundred {modality} embeddings is below cosine {one.percentile1:.3f} with FP32"
+            for modality, one in cosines.items()
+            if one.percentile1 < self.gate.cosine
+        ]
+        accuracy = Accuracy(target=target, precision=precision, results=results, cosines=cosines)
+        return Measured(embedded, accuracy, [f"{target} {precision}: {line}" for line in [*lost, *turned]])
+
+    def _embed(self, graphs: Mapping[Modality, Path], precision: Precision) -> dict[Modality, Embedded]:
+        embedded: dict[Modality, Embedded] = {}
+        for modality, file in graphs.items():
+            engine = open_engine(self.manifest, file, modality, precision, "cpu")
+            samples = self.dataset.query(modality)
+            embedded[modality] = Embedded(samples, extract(samples, engine.embed, self.manifest.input_size))
+            engine.close()
+        return embedded
+
+
+def _results(embedded: Mapping[Modality, Embedded], dataset: FolderDataset) -> list[Result]:
     """Thermal to visible, and visible to thermal."""
-    evaluations = both_directions(embedded["visible"], embedded["thermal"], data=data)
+    evaluations = both_directions(embedded["visible"], embedded["thermal"], data=f"{dataset.label}, test")
     known = set(Result.model_fields)
     return [Result(**{k: v for k, v in asdict(evaluation).items() if k in known}) for evaluation in evaluations]
+
+
+def _cosines(first: Embedded, second: Embedded) -> Cosines:
+    cosines = (first.embeddings * second.embeddings).sum(axis=1)
+    return Cosines(mean=float(cosines.mean()), percentile1=float(np.percentile(cosines, 1)))
 
 
 def shortfalls(before: Sequence[Result], after: Sequence[Result], points: float) -> list[str]:
@@ -47,7 +95,7 @@ def shortfalls(before: Sequence[Result], after: Sequence[Result], points: float)
     return lines
 
 
-def match_threshold(embedded: dict[Modality, Embedded], precision: Precision) -> tuple[float, MatchRates]:
+def match_threshold(embedded: Mapping[Modality, Embedded], precision: Precision) -> tuple[float, MatchRates]:
     """The cosine of the equal error rate: as many couples of two people pass as couples of one person fail.
 
     One picture each. The app chooses the best of several couples several times before it believes one, so that a

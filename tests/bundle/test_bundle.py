@@ -71,7 +71,7 @@ def test_what_was_never_built_is_refused_with_what_there_is(folder: Path) -> Non
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema_version": 3}, "written for schema 3, this version reads 2; upgrade"),
+        ({"schema_version": 99}, "written for schema 99, this version reads 3; upgrade"),
         ({"embedding_dim": "many"}, "embedding_dim: .*edge-reid export"),
         ({"surprise": 1}, "surprise: .*edge-reid export"),
     ],

@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 from edge_reid_calibration.qdq import Graph, activation_scales, insert, place, weight_scales
 from edge_reid_calibration.quantize import kept_float
-from edge_reid_calibration.ranges import central_range, observe
+from edge_reid_calibration.ranges import observe
 from edge_reid_calibration.scheme import Scheme
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
@@ -60,24 +60,6 @@ def run(model: onnx.ModelProto, crops: NDArray[np.uint8], output: str | None = N
     session = onnxruntime.InferenceSession(shown.SerializeToString(), providers=["CPUExecutionProvider"])
     values: NDArray[np.float32] = session.run([output or "out"], {"crops": crops})[0]
     return values
-
-
-def test_ranges_are_the_extremes_over_all_chunks() -> None:
-    values = np.concatenate([run(small_model(), crops, "c") for crops in chunks()])
-    assert observe(small_model(), ["c"], chunks, "min-max")["c"] == pytest.approx((values.min(), values.max()))
-
-
-def test_the_percentile_method_stays_inside_the_extremes() -> None:
-    low, high = observe(small_model(), ["c"], chunks, "min-max")["c"]
-    inner_low, inner_high = observe(small_model(), ["c"], chunks, "percentile")["c"]
-    assert low <= inner_low < inner_high <= high
-
-
-def test_the_central_range_ignores_an_outlier_and_keeps_the_rest() -> None:
-    counts = np.full(100, 1_000_000)
-    counts[90:] = 0
-    counts[99] = 1
-    assert central_range(counts, (0.0, 100.0)) == pytest.approx((0.0, 90.0))
 
 
 def test_a_relu_shares_the_scale_of_its_convolution_and_a_float_head_has_none() -> None:

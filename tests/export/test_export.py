@@ -7,13 +7,12 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from edge_reid_export.accuracy import match_threshold, shortfalls
-from edge_reid_export.export import Gate, _measured, export
+from edge_reid_calibration import Calibration
+from edge_reid_export.accuracy import Gate, match_threshold, shortfalls
+from edge_reid_export.export import export
 from edge_reid_export.parity import check_parity, noise_crops
-from edge_reid_export.targets import chosen
 
-from edge_reid.bundle import Bundle, Result
-from edge_reid.data.folder import FolderDataset
+from edge_reid.bundle import Bundle, Manifest, Result
 from edge_reid.errors import CheckFailed, UserError
 from edge_reid.evaluation import Embedded
 from edge_reid.files import sha256
@@ -58,7 +57,7 @@ def test_the_manifest_says_where_the_bundle_comes_from(tiny_bundle: Path, tiny_c
     assert calibration is not None
     assert all(name.startswith("train/visible/") for name in calibration.files["visible"])
     assert len(calibration.files["thermal"]) == 8
-    assert calibration.convolutions["x86-vnni"]["visible"][0] > 60
+    assert calibration.layers["x86-vnni"]["visible"].rounded > 60
     kinds = [(None, "fp32"), ("x86-vnni", "int8"), ("tensorrt", "fp16"), ("tensorrt", "int8")]
     assert [(one.target, one.precision) for one in manifest.accuracy] == kinds
     assert all([r.query_modality for r in one.results] == ["thermal", "visible"] for one in manifest.accuracy)
@@ -105,12 +104,45 @@ def test_the_gate_is_one_point_of_either_metric_in_either_direction(
     assert shortfalls(before, [result(q, *numbers) for q, numbers in zip(queries, after, strict=True)], 1.0) == lines
 
 
-def test_a_failed_gate_stops_the_export_and_force_marks_it(tiny_bundle: Path, tiny_data: Path) -> None:
-    bundle, dataset = Bundle.open(tiny_bundle), FolderDataset(tiny_data)
+def test_a_failed_gate_stops_the_export_and_force_marks_it(
+    tiny_checkpoint: Path, tiny_data: Path, tmp_path: Path
+) -> None:
+    def made(*, force: bool) -> Manifest:
+        gate = Gate(points=-100, force=force)
+        out = tmp_path / "bundle"
+        return export(checkpoint=tiny_checkpoint, out=out, int8=Calibration(), calibration=tiny_data, gate=gate)
+
     with pytest.raises(CheckFailed, match=r"x86-vnni int8: rank-1 thermal to visible lost .*the gate is -100.*--force"):
-        _measured(bundle, dataset, chosen(["x86-vnni"]), Gate(points=-100))
-    manifest = _measured(bundle, dataset, chosen(["x86-vnni"]), Gate(points=-100, force=True))
+        made(force=False)
+    assert not (tmp_path / "bundle").exists()
+    manifest = made(force=True)
     assert (manifest.gate_passed, manifest.forced) == (False, True)
+
+
+def test_layers_are_given_back_until_the_gate_holds(tiny_checkpoint: Path, tiny_data: Path, tmp_path: Path) -> None:
+    def made(least: float) -> Manifest:
+        gate = Gate(points=100, cosine=least)
+        return export(
+            checkpoint=tiny_checkpoint, out=tmp_path / f"{least}", int8=Calibration(), calibration=tiny_data, gate=gate
+        )
+
+    loose = made(0.5)
+    least = min(one.percentile1 for one in loose.accuracy[-1].cosines.values())
+    strict = made((1 + 2 * least) / 3)
+    before, after = (
+        one.provenance.calibration.layers["x86-vnni"] for one in (loose, strict) if one.provenance.calibration
+    )
+    assert not any(one.given_back for one in before.values())
+    names = {modality: one.given_back for modality, one in after.items()}
+    assert sum(map(len, names.values())) > 0
+    assert strict.gate_passed
+    assert min(one.percentile1 for one in strict.accuracy[-1].cosines.values()) >= (1 + 2 * least) / 3 > least
+    for modality, given_back in names.items():
+        graph = onnx.load(tmp_path / f"{(1 + 2 * least) / 3}" / f"{modality}.int8.onnx").graph
+        readers = {node.name: node.input for node in graph.node if node.op_type == "Conv"}
+        floating = [name for name in given_back if name in readers]
+        assert all("dequantized" not in readers[name][1] for name in floating), "their weights are float again"
+        assert after[modality].rounded == before[modality].rounded - len(floating)
 
 
 def test_at_the_match_threshold_both_errors_are_equal() -> None:
@@ -134,7 +166,7 @@ def test_at_the_match_threshold_both_errors_are_equal() -> None:
 
 def test_int8_without_pictures_is_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"--int8: .*pass --calibration"):
-        export(checkpoint=tiny_checkpoint, out=tmp_path / "bundle", int8=True)
+        export(checkpoint=tiny_checkpoint, out=tmp_path / "bundle", int8=Calibration())
 
 
 def test_an_existing_output_is_refused_before_any_work(tiny_checkpoint: Path, tmp_path: Path) -> None:
@@ -149,5 +181,5 @@ def test_a_calibration_folder_without_thermal_pictures_leaves_nothing_behind(
     shutil.copytree(tiny_data, data)
     shutil.rmtree(data / "train" / "thermal")
     with pytest.raises(UserError, match="thermal"):
-        export(checkpoint=tiny_checkpoint, out=tmp_path / "out" / "bundle", int8=True, calibration=data)
+        export(checkpoint=tiny_checkpoint, out=tmp_path / "out" / "bundle", int8=Calibration(), calibration=data)
     assert not (tmp_path / "out").exists()

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from edge_reid_export.export import Gate, export
+from edge_reid_calibration import Calibration
+from edge_reid_export.accuracy import Gate
+from edge_reid_export.export import export
 
 from edge_reid import recipes
 from edge_reid.data.folder import FolderDataset
@@ -29,7 +31,7 @@ def test_a_system_goes_from_training_to_an_int8_engine(name: str, tiny_data: Pat
         data=FolderDataset(tiny_data), out=tmp_path / "run", recipe=recipes.changed(recipes.get(name), numbers),
         plan=Plan(epochs=1, steps_per_epoch=8), device="cpu", workers=0,
     )  # fmt: skip
-    export(checkpoint=model, out=tmp_path / "bundle", int8=True, calibration=tiny_data, gate=Gate(force=True))
+    export(checkpoint=model, out=tmp_path / "bundle", int8=Calibration(), calibration=tiny_data, gate=Gate(force=True))
     samples = FolderDataset(tiny_data).query("thermal")
     engines = [("torch", "fp32"), ("onnxruntime", "fp32"), ("onnxruntime", "int8")]
     eager, large, small = (
