@@ -9,7 +9,21 @@ from typing import Annotated
 import tyro
 from tyro.conf import subcommand
 
-from edge_reid.commands import Ablate, Benchmark, Compile, Data, Demo, Doctor, Evaluate, Export, Recipes, Synth, Train
+from edge_reid.commands import (
+    Ablate,
+    Benchmark,
+    Compile,
+    Data,
+    Demo,
+    Doctor,
+    Evaluate,
+    Export,
+    Prune,
+    Quantize,
+    Recipes,
+    Synth,
+    Train,
+)  # fmt: skip
 from edge_reid.errors import CheckFailed, UserError, one_line
 
 Command = (
@@ -21,6 +35,8 @@ Command = (
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Ablate, subcommand("ablate")]
     | Annotated[Export, subcommand("export")]
+    | Annotated[Prune, subcommand("prune")]
+    | Annotated[Quantize, subcommand("quantize")]
     | Annotated[Compile, subcommand("compile")]
     | Annotated[Benchmark, subcommand("benchmark")]
     | Annotated[Doctor, subcommand("doctor")]

@@ -4,8 +4,10 @@ A command calls one library function and prints. What is heavy is imported insid
 device needs work without torch.
 """
 
-from edge_reid.commands.bundles import Benchmark, Compile, Doctor, Export
+from edge_reid.commands.bundles import Benchmark, Compile, Doctor
+from edge_reid.commands.export import Export, Quantize
 from edge_reid.commands.people import Data, Demo, Synth
+from edge_reid.commands.prune import Prune
 from edge_reid.commands.training import Ablate, Evaluate, Recipes, Train
 
 __all__ = [
@@ -17,6 +19,8 @@ __all__ = [
     "Doctor",
     "Evaluate",
     "Export",
+    "Prune",
+    "Quantize",
     "Recipes",
     "Synth",
     "Train",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,61 +11,7 @@ from tyro.conf import Positional
 
 from edge_reid.errors import UserError
 from edge_reid.progress import print_table, progress
-from edge_reid.reference import bundle_path, checkpoint_file
-
-
-@dataclass(frozen=True, kw_only=True)
-class Export:
-    """Export a checkpoint as a bundle: one ONNX graph per modality, FP32 and, with --int8, quantised and gated."""
-
-    checkpoint: Positional[Path]
-    """A model.safetensors or last.pt, or `reference`."""
-    out: Path
-    """Bundle to write, a folder."""
-    int8: bool = False
-    """Also write INT8 graphs; needs --calibration."""
-    target: tuple[str, ...] = ("x86-vnni",)
-    """Kinds of devices that INT8 and FP16 graphs are for: arm, tensorrt, tensorrt-dense, x86, x86-vnni, or a .toml."""
-    calibration: Path | None = None
-    """Data folder: its training people calibrate, its test people are the gate."""
-    gate: float = 1.0
-    """Points of rank-1 or mAP that fewer bits may cost in either direction."""
-    force: bool = False
-    """Write the bundle even if it cost more, and mark it."""
-    overwrite: bool = False
-    """Replace an existing bundle."""
-    json: bool = False
-    """Print the manifest as one JSON document."""
-
-    def run(self) -> None:
-        """Export and print what it cost."""
-        from edge_reid_export.export import Gate, export
-        from edge_reid_export.targets import chosen
-
-        manifest = export(
-            checkpoint=checkpoint_file(self.checkpoint), out=self.out, int8=self.int8, targets=chosen(self.target),
-            calibration=self.calibration, gate=Gate(self.gate, self.force), overwrite=self.overwrite,
-            tell=lambda line: print(line, file=sys.stderr),
-        )  # fmt: skip
-        if self.json:
-            print(manifest.model_dump_json())
-            return
-        if manifest.accuracy:
-            rows = [
-                (
-                    one.precision.upper(), one.target or "", f"{r.query_modality} -> {r.gallery_modality}",
-                    f"{r.rank1:.1%}", f"{r.mean_ap:.1%}",
-                )
-                for one in manifest.accuracy
-                for r in one.results
-            ]  # fmt: skip
-            print_table(("precision", "target", "direction", "rank-1", "mAP"), rows)
-            print(manifest.accuracy[0].results[0].protocol)
-        verdict = (
-            "; less than 32 bits cost more than the gate allows, written because of --force" if manifest.forced else ""
-        )
-        size = sum(file.bytes for file in manifest.files) / 1e6
-        print(f"{self.out}: {len(manifest.files)} files, {size:.1f} MB{verdict}")
+from edge_reid.reference import bundle_path
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,6 +46,8 @@ class Train:
     """Trunk to start from: OSNet of torchreid, ResNet-50 of torchvision, or a model of any recipe (`reference`)."""
     parts: Path | None = None
     """Folder of label maps, PICTURE.png for each picture; a data folder's own parts/ when not given."""
+    teacher: Path | None = None
+    """Model whose embeddings, and how it ranks by them, are to be learnt, too: the larger one, or the unpruned one."""
     set: tuple[str, ...] = ()
     """Any number of the recipe, NAME=VALUE, lists as 2,3,6; see `edge-reid recipes NAME`."""
     arch: Literal["osnet", "resnet50"] | None = None
@@ -119,7 +121,10 @@ class Train:
         labels = PartLabels(data.root, self.parts) if self.parts else None
         train(
             data=data, out=self.out, recipe=recipe, plan=plan, device=self.device, workers=self.workers,
-            begin=Start(init=init, weights=weights, labels=labels),
+            begin=Start(
+                init=init, weights=weights, labels=labels,
+                teacher=checkpoint_file(self.teacher) if self.teacher else None,
+            ),
         )  # fmt: skip
 
     def _recipe(self, init: Path | None, data: ReidData) -> Recipe:

@@ -3,6 +3,7 @@
 from edge_reid.losses.attribute_cross_entropy import attribute_cross_entropy
 from edge_reid.losses.center_alignment import center_alignment, center_contrast
 from edge_reid.losses.division import division
+from edge_reid.losses.embedding_distillation import embedding_distillation
 from edge_reid.losses.guidance import Teacher, Weighing, guidance, teacher_weights
 from edge_reid.losses.hetero_center_triplet import hetero_center_triplet
 from edge_reid.losses.identity_center_mining import identity_center_mining
@@ -18,6 +19,7 @@ __all__ = [
     "center_alignment",
     "center_contrast",
     "division",
+    "embedding_distillation",
     "guidance",
     "hard_triplet",
     "hetero_center_triplet",

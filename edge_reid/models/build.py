@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from edge_reid.data.loader import Targets
 from edge_reid.models.attention import PartAttention
 from edge_reid.models.heads import AttendingStripes, EmbeddingHead, PartRelations, PlainStripes, SemanticParts, Stripes
+from edge_reid.models.narrow import narrow
 from edge_reid.models.osnet import build_osnet, initialize
 from edge_reid.models.output import People, TrainingOutput
 from edge_reid.models.resnet import ResNet50
@@ -82,7 +83,9 @@ def build_network(recipe: Recipe) -> TwoStream:
     attention = {stage: PartAttention(trunk.channels[stage], recipe.semantic_parts) for stage in recipe.attention_after}
     for module in (head, *attention.values()):
         module.apply(initialize)
-    return TwoStream(trunk, head, share_from=recipe.share_from, share_mode=recipe.share_mode, attention=attention)
+    network = TwoStream(trunk, head, share_from=recipe.share_from, share_mode=recipe.share_mode, attention=attention)
+    narrow(network, recipe.layers)
+    return network
 
 
 def build_head(recipe: Recipe, channels: int) -> EmbeddingHead:

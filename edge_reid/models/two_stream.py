@@ -69,13 +69,21 @@ class TwoStream(nn.Module):
         self.shared = nn.Sequential(*stages[share_from:])
         self.attention = nn.ModuleDict({str(stage): module for stage, module in (attention or {}).items()})
         self.head = head
-        if share_mode == "conv":
-            _share_convolutions(self.visible, self.thermal)
+        self.share_mode = share_mode
+        self.share_convolutions()
 
     @property
     def embedding_dim(self) -> int:
         """D"""
         return self.head.embedding_dim
+
+    def share_convolutions(self) -> None:
+        """Give the doubled stages common convolution weights, where they are to have common ones."""
+        if self.share_mode == "stage":
+            return
+        for mine, other in zip(self.visible.modules(), self.thermal.modules(), strict=True):
+            if isinstance(mine, nn.Conv2d) and isinstance(other, nn.Conv2d):
+                other.weight, other.bias = mine.weight, mine.bias
 
     def maps(self, images: Tensor, modality: Modality) -> Maps:
         """Normalised images `(B, 3, H, W)` of one modality -> the five maps."""
@@ -136,9 +144,3 @@ class Branch(nn.Module):
 
     def forward(self, crops: Tensor) -> Tensor:
         return self.head.embedding(self.head(self.trunk(normalize(crops))))
-
-
-def _share_convolutions(first: nn.Module, second: nn.Module) -> None:
-    for mine, other in zip(first.modules(), second.modules(), strict=True):
-        if isinstance(mine, nn.Conv2d) and isinstance(other, nn.Conv2d):
-            other.weight, other.bias = mine.weight, mine.bias

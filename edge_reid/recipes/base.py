@@ -61,6 +61,8 @@ class Recipe:
     """Parts of a person, the background not counted, for attention and semantic head."""
     balanced: bool = True
     """Whether the global half and the parts half of the embedding have the same length."""
+    layers: tuple[str, ...] = ()
+    """Layers that pruning narrowed, each as NAME INPUTS OUTPUTS."""
     size: tuple[int, int] = (288, 144)
     """Height and width of the pictures."""
 

@@ -119,12 +119,15 @@ def trained_on(provenance: dict[str, Json]) -> list[Json]:
     return [provenance.get("data"), *(before if isinstance(before, list) else [])]
 
 
-def learnt_from(path: Path) -> list[Json]:
-    """The labels of all data sets that a file's weights have learnt from; none for weights that are not this project's.
+def learnt_from(path: Path | None) -> list[Json]:
+    """The labels of all data sets that a file's weights have learnt from; none for weights that are not this project's,
+    or for no file.
 
     Raises:
         UserError: the file is missing.
     """
+    if path is None:
+        return []
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     try:
@@ -173,6 +176,11 @@ def publish(checkpoint: Path, out: Path) -> Path:
 
 def _of_these_people(name: str) -> bool:
     return bool(set(_OF_THESE_PEOPLE) & set(name.split(".")))
+
+
+def write_stored(stored: Stored, out: Path) -> Path:
+    """Write a model that was made from another one: `stored` holds what is to be in the file."""
+    return _publish(out, {name: tensor.contiguous().clone() for name, tensor in stored.weights.items()}, stored)
 
 
 def _publish(out: Path, weights: dict[str, Tensor], source: TrainingState | Stored) -> Path:

@@ -34,7 +34,10 @@ from edge_reid.training.interrupt import stop_on_request
 from edge_reid.training.records import Records
 from edge_reid.training.run import Plan, Run, Start, start
 from edge_reid.training.step import backward, forward, to_device, update
+from edge_reid.training.teacher import taught
 from edge_reid.types import MODALITIES, Json
+
+TAUGHT = "taught"
 
 
 def train(
@@ -193,8 +196,17 @@ def _step(run: Run, network: nn.Module, batch: Batch, rate: float) -> dict[str, 
     """One update of the weights; returns the values of the losses."""
     for group in run.optimizer.param_groups:
         group["lr"] = rate * group["factor"]
-    output = gathered(forward(run, network, *to_device(run, batch)))
+    visible, thermal, targets = to_device(run, batch)
+    output = forward(run, network, visible, thermal, targets)
+    if run.teacher:
+        with run.autocast:
+            output.extras[TAUGHT] = run.teacher.embed(visible, thermal)
+    output = gathered(output)
     loss, terms = run.recipe.loss(output, run.progress)
+    if run.teacher:
+        more = taught(run.network.network, output, output.extras[TAUGHT])
+        loss = loss + torch.stack([weight * value for weight, value in more.values()]).sum()
+        terms |= {name: value for name, (_, value) in more.items()}
     backward(run, loss)
     update(run)
     accuracy = (output.deepest_logits.argmax(1) == output.targets.identities).float().mean()

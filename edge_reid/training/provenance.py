@@ -39,7 +39,7 @@ def origin(
         "label_maps": len(maps),
         "init": source.name if source else None,
         "init_sha256": sha256(source) if source else None,
-        "learnt_before": learnt_from(source) if source else [],
+        "learnt_before": learnt_from(source),
         "edge_reid": edge_reid.__version__,
         "git": revision(),
         "torch": str(torch.__version__),  # a TorchVersion is no plain string: safe loading refuses it

@@ -16,13 +16,15 @@ from edge_reid.data.parts import PartLabels
 from edge_reid.data.sampler import build_sampler
 from edge_reid.data.sets import ReidData
 from edge_reid.errors import UserError
+from edge_reid.files import sha256
 from edge_reid.models.build import TrainingNetwork, build_training_network
 from edge_reid.models.output import People
 from edge_reid.recipes.base import Recipe
-from edge_reid.training.checkpoint import TrainingState
+from edge_reid.training.checkpoint import TrainingState, learnt_from
 from edge_reid.training.optimizer import build_optimizer
 from edge_reid.training.provenance import origin
 from edge_reid.training.schedule import warm_cosine, warm_steps
+from edge_reid.training.teacher import NetworkTeacher
 from edge_reid.types import MODALITIES, Json, Sample
 
 
@@ -68,6 +70,8 @@ class Start:
     """Trunk weights of torchreid (OSNet) or torchvision (ResNet-50)."""
     labels: PartLabels | None = None
     """Label maps; None takes a data folder's own."""
+    teacher: Path | None = None
+    """A model whose embeddings, and how it ranks by them, are to be learnt, too."""
 
 
 @dataclass
@@ -85,6 +89,7 @@ class Run:
     held_out: list[Sample]
     """Pictures of the identities kept for validation."""
     provenance: dict[str, Json]
+    teacher: NetworkTeacher | None = None
     epoch: int = 0
     step: int = 0
     """Done in this epoch."""
@@ -192,6 +197,11 @@ class Run:
                 f"the run was begun from {begun['init'] or 'random weights'}, not from "
                 f"{now['init'] or 'random weights'}; choose another --out or the same --init"
             )
+        if begun.get("teacher_sha256") != now.get("teacher_sha256"):
+            raise UserError(
+                f"the run was begun with the teacher {begun.get('teacher')}, not {now.get('teacher')}; choose another "
+                "--out or the same --teacher"
+            )
         self.network.load_state_dict(state.network)
         self.optimizer.load_state_dict(state.optimizer)
         self.scaler.load_state_dict(state.scaler)
@@ -244,10 +254,14 @@ def start(
     network = build_training_network(recipe, people)
     network.to(device).to(memory_format=torch.channels_last)  # 1.3 to 1.5 times as fast as contiguous on CPUs
     provenance = origin(data, pictures, maps, begin.init or begin.weights, device)
+    if begin.teacher:
+        provenance |= {"teacher": begin.teacher.name, "teacher_sha256": sha256(begin.teacher)}
+        provenance["learnt_before"] = [*learnt_from(begin.init or begin.weights), *learnt_from(begin.teacher)]
     provenance |= {"precision": precision(plan, device), "processes": share[1]}
     optimizer = build_optimizer(network, recipe)
     scaler = torch.amp.GradScaler(device.type, enabled=precision(plan, device) == "fp16")
-    return Run(recipe, plan, network.train(), optimizer, scaler, device, pictures, held_out, provenance)
+    teacher = NetworkTeacher(begin.teacher, device) if begin.teacher else None
+    return Run(recipe, plan, network.train(), optimizer, scaler, device, pictures, held_out, provenance, teacher)
 
 
 def precision(plan: Plan, device: torch.device) -> Literal["off", "bf16", "fp16"]:

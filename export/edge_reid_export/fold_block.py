@@ -110,18 +110,19 @@ class SharedStart(nn.Module):
 
     def __init__(self, chains: Sequence[Sequence[Light]], *, dense: bool) -> None:
         super().__init__()
+        self.widths = [len(chain[0].bias) for chain in chains]  # pruning leaves them uneven
         self.start = _side_by_side([chain[0] for chain in chains], torch.cat).module(dense=dense)
         rests = ([light.module(dense=dense) for light in chain[1:]] for chain in chains)
         self.rests = nn.ModuleList(nn.Sequential(*rest) for rest in rests)
 
     def forward(self, maps: Tensor) -> Tensor:
-        starts = self.start(maps).chunk(STREAMS, dim=1)
+        starts = self.start(maps).split(self.widths, dim=1)
         return torch.cat([rest(start) for rest, start in zip(self.rests, starts, strict=True)], dim=1)
 
 
 def _merged(chains: Sequence[Sequence[Light]]) -> nn.Sequential:
     """All streams as one of four levels; a stream that has ended passes the remaining ones unchanged."""
-    channels = len(chains[0][0].bias)
+    channels = len(chains[0][-1].bias)
     centre = torch.zeros(channels, 1, 3, 3)
     centre[:, :, 1, 1] = 1
     # What arrives there has passed a ReLU, so a second one changes nothing.

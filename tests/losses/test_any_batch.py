@@ -36,6 +36,11 @@ def guided(numbers: Tensor, identities: Tensor, rows: Tensor) -> Tensor:
     return losses.guidance(*said(numbers), teachers, identities)
 
 
+def distilled(numbers: Tensor, rows: Tensor) -> Tensor:
+    student, teacher = (torch.nn.functional.normalize(each, dim=1) for each in (numbers, FIXED[rows]))
+    return torch.stack(losses.embedding_distillation(student, teacher)).sum()
+
+
 LOSSES: dict[str, Loss] = {
     "hard_triplet": lambda n, i, m, r: losses.hard_triplet(n, i),
     "weighted_triplet": lambda n, i, m, r: losses.weighted_triplet(n, i),
@@ -49,6 +54,7 @@ LOSSES: dict[str, Loss] = {
     "guidance": lambda n, i, m, r: guided(n, i, r),
     "parsing": lambda n, i, m, r: losses.parsing(n.reshape(-1, 4, 2, 2), LABELS[r], 0.1),
     "division": lambda n, i, m, r: losses.division(n.reshape(-1, 4, 4)),
+    "embedding_distillation": lambda n, i, m, r: distilled(n, r),
 }
 
 
