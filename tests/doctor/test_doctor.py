@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_reid.doctor import _build_value, doctor, installed_version, tensorrt
+from edge_reid.doctor import _build_value, doctor, tensorrt
+from edge_reid.machine import installed_version
 
 
 def test_every_check_that_is_not_ok_has_a_remedy() -> None:
@@ -44,11 +45,11 @@ def test_a_jetson_is_told_where_its_tensorrt_is(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc" / "nv_tegra_release").write_text("# R36 (release), REVISION: 4.3, GCID: 38968081\n")
     bare = tensorrt(tmp_path)
-    assert "no TensorRT on L4T 36.4.3" in bare.detail
+    assert "no TensorRT" in bare.detail
     assert bare.remedy == "sudo apt-get install python3-libnvinfer"
     (tmp_path / "usr" / "lib" / "python3.1" / "dist-packages" / "tensorrt").mkdir(parents=True)
     other = tensorrt(tmp_path)
-    assert "which this environment does not see on L4T 36.4.3" in other.detail
+    assert "which this environment does not see" in other.detail
     assert "that is for python3.1, and this is python3." in other.remedy
     (tmp_path / "usr" / "lib" / "python3.1").rename(tmp_path / "usr" / "lib" / "python3")
     assert tensorrt(tmp_path).remedy == "make the environment with `python3 -m venv --system-site-packages`"

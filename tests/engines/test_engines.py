@@ -100,16 +100,18 @@ def test_fp32_equals_pytorch(tiny_bundle: Path, modality: Modality, batch: int, 
     np.testing.assert_allclose(load_engine(tiny_bundle, modality, backend, "fp32").embed(crops), expected, atol=2e-6)
 
 
+@pytest.mark.parametrize("bundle", ["tiny_bundle", "compiled_bundle"])
 def test_signals_are_handled_after_openvino_engines_were_closed_in_the_order_they_were_opened(
-    tiny_bundle: Path,
+    bundle: str, request: pytest.FixtureRequest
 ) -> None:
+    folder = str(request.getfixturevalue(bundle))
     code = f"""
 import faulthandler, gc, signal, subprocess, sys
 from pathlib import Path
 from edge_reid.engines import load_engine
 faulthandler.enable()  # brings a signal stack of its own
 signal.signal(signal.SIGCHLD, lambda *_: print("heard", flush=True))
-engines = [load_engine(Path({str(tiny_bundle)!r}), "thermal", "openvino", name) for name in ("fp32", "int8")]
+engines = [load_engine(Path({folder!r}), "thermal", "openvino", name) for name in ("fp32", "int8")]
 while engines:
     engines.pop(0).close()
     gc.collect()
@@ -170,7 +172,7 @@ def test_the_default_is_int8_in_onnxruntime_on_the_processor(tiny_bundle: Path) 
     [
         (
             {"backend": "abacus"},
-            "backend 'abacus' does not exist; choose one of: onnxruntime, openvino, tensorrt, torch",
+            "backend 'abacus' does not exist; choose one of: onnxruntime, openvino, ncnn, tensorrt, torch",
         ),
         ({"device": "npu"}, "device 'npu' does not exist"),
         ({"precision": "fp16"}, "holds no onnxruntime fp16 file for visible"),
