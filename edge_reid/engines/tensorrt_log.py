@@ -15,8 +15,8 @@ class Log(trt.ILogger):  # type: ignore[misc, unused-ignore]  # Any where Tensor
     def log(self, severity: trt.ILogger.Severity, msg: str) -> None:
         """Called by TensorRT."""
         if severity in (trt.ILogger.Severity.INTERNAL_ERROR, trt.ILogger.Severity.ERROR):
-            self.errors.append(msg.strip())
+            self.errors.append(" ".join(msg.split()))
 
     def last(self) -> str:
-        """The last error."""
+        """The last error, in one line."""
         return self.errors[-1] if self.errors else "TensorRT said no more"

@@ -1,17 +1,25 @@
-"""What is known of a TensorRT engine without TensorRT: its header, its record, and why it would not run here."""
+"""What is known of a TensorRT engine without TensorRT: its header, its record, and why it would not run here.
+
+For what happens when TensorRT answers with a null pointer, there are stand-ins for it and for pycuda.
+"""
 
 from __future__ import annotations
 
 import struct
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
+from edge_reid.bundle import Bundle
 from edge_reid.engines.compiled import RECORD, Compiled
 from edge_reid.engines.plan import PLAN, PlanRecord, usable, written_by
 from edge_reid.errors import UserError
 from edge_reid.files import sha256
+from edge_reid.reference import bundle_path
 
 HERE = {"tensorrt": "10.3.0", "gpu": "Orin"}
 
@@ -84,3 +92,63 @@ def test_every_reason_not_to_run_is_one_line_with_the_command(compiled: Compiled
     refused("missing or damaged, so nobody knows what visible.tensorrt.int8.engine is")
     compiled.path(PLAN).unlink()
     refused("not built yet")
+
+
+class Logger:
+    """As `tensorrt.ILogger`: it is called with a severity and a message."""
+
+    Severity = SimpleNamespace(INTERNAL_ERROR=0, ERROR=1, WARNING=2)
+
+    def log(self, severity: int, msg: str) -> None:
+        raise NotImplementedError
+
+
+class Runtime:
+    """Loads no plan, and says why in its log, as TensorRT does."""
+
+    def __init__(self, logger: Logger) -> None:
+        self.logger = logger
+
+    def deserialize_cuda_engine(self, plan: bytes) -> None:
+        self.logger.log(2, "a warning that explains nothing")
+        self.logger.log(1, "Current file is incompatible:\n out of device memory")
+
+
+@pytest.fixture
+def stand_ins(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Modules in the place of TensorRT's and pycuda's; what was given back is listed."""
+    given_back: list[str] = []
+    memory = SimpleNamespace(nbytes=1, base=SimpleNamespace(free=lambda: given_back.append("host")))
+    on_device = SimpleNamespace(free=lambda: given_back.append("device"))
+    context = SimpleNamespace(push=lambda: None, detach=lambda: given_back.append("context"))
+    device = SimpleNamespace(name=lambda: "Orin", retain_primary_context=lambda: context)
+    trt, driver = ModuleType("tensorrt"), ModuleType("pycuda.driver")
+    trt.__dict__.update(__version__="10.3.0", ILogger=Logger, Runtime=Runtime)
+    driver.__dict__.update(
+        Error=RuntimeError, init=lambda: None, Device=lambda number: device, Context=SimpleNamespace(pop=lambda: None),
+        pagelocked_empty=lambda shape, kind: memory, mem_alloc=lambda size: on_device, Stream=object,
+    )  # fmt: skip
+    package = ModuleType("pycuda")
+    package.__dict__["driver"] = driver
+    for name, module in (("tensorrt", trt), ("pycuda", package), ("pycuda.driver", driver)):
+        monkeypatch.setitem(sys.modules, name, module)
+    ours = [f"edge_reid.engines.{name}" for name in ("tensorrt_engine", "tensorrt_log", "cuda")]
+    for name in ours:
+        sys.modules.pop(name, None)
+    yield given_back
+    for name in ours:
+        sys.modules.pop(name, None)
+
+
+def test_a_plan_that_tensorrt_does_not_load_is_told_with_tensorrts_own_reason(
+    compiled: Compiled, stand_ins: list[str]
+) -> None:
+    from edge_reid.engines.tensorrt_engine import open_engine
+
+    manifest = Bundle.open(bundle_path()).manifest
+    with pytest.raises(UserError) as stopped:
+        open_engine(manifest, compiled.source, "visible", "int8", "cuda")
+    said = str(stopped.value)
+    assert "TensorRT 10.3.0 does not load it: Current file is incompatible: out of device memory; build it" in said
+    assert "\n" not in said
+    assert sorted(stand_ins) == ["context", "device", "device", "host", "host"]
