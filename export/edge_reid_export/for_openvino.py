@@ -5,7 +5,7 @@ from __future__ import annotations
 import openvino
 
 from edge_reid.engines.compiled import Compiled
-from edge_reid.engines.openvino_engine import ARITHMETIC, BLOB, compile_graph
+from edge_reid.engines.openvino_engine import ARITHMETIC, BLOB, graph_blob
 from edge_reid.files import atomic_file
 from edge_reid.machine import processor
 from edge_reid_export.compile import Built, Wish
@@ -17,7 +17,7 @@ def build(job: Compiled, wish: Wish) -> Built:
     Raises:
         UserError: this OpenVINO cannot read the graph.
     """
-    content = compile_graph(job.source).export_model()
+    content = graph_blob(job.source)
     with atomic_file(job.path(BLOB)) as temporary:
-        temporary.write_bytes(content.getvalue())
+        temporary.write_bytes(content)
     return Built([job.path(BLOB)], openvino.__version__, processor()[0], dict(ARITHMETIC))

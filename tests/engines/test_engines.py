@@ -146,6 +146,23 @@ def test_embeddings_have_unit_norm_and_do_not_depend_on_their_batch(
     np.testing.assert_allclose(together, np.concatenate([engine.embed(crop[None]) for crop in crops]), atol=2e-6)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_openvino_computes_crops_side_by_side_and_gives_each_its_own_embedding(
+    tiny_bundle: Path, precision: Precision, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGE_REID_THREADS", str(threads))
+    engine = load_engine(tiny_bundle, "visible", "openvino", precision)
+    crops = tiny_crops("visible", 8)
+    alone = np.concatenate([engine.embed(crop[None]) for crop in crops])
+    assert len({tuple(row) for row in alone}) == 8, "the crops differ"
+    for count in (2, 3, 5, 8):
+        np.testing.assert_allclose(engine.embed(crops[:count]), alone[:count], atol=2e-6)
+    kept = engine.embed(crops)
+    engine.embed(crops[::-1])
+    np.testing.assert_allclose(kept, alone, atol=2e-6)
+
+
 @pytest.mark.parametrize("modality", MODALITIES)
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
 def test_int8_stays_close_to_fp32_on_people_that_did_not_calibrate_it(
