@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import sys
 import tempfile
@@ -11,7 +12,7 @@ import onnxruntime
 
 from edge_reid.engines.compiled import Compiled
 from edge_reid.engines.ort_engine import NETWORK, OPERATORS
-from edge_reid.errors import CheckFailed
+from edge_reid.errors import CheckFailed, UserError
 from edge_reid.files import atomic_file
 from edge_reid_export.compile import Built, Wish
 from edge_reid_export.process import last_line, run_apart
@@ -21,8 +22,11 @@ def build(job: Compiled, wish: Wish) -> Built:
     """Write the network, and the list of its operators for a build of ONNX Runtime that has no others.
 
     Raises:
-        CheckFailed: onnxruntime's converter ended without a network.
+        UserError: onnx, which onnxruntime's converter needs, is not installed.
+        CheckFailed: the converter ended without a network.
     """
+    if importlib.util.find_spec("onnx") is None:
+        raise UserError("onnx is not installed; pip install 'edge-reid[export]'")
     with tempfile.TemporaryDirectory() as scratch:
         source, out = Path(scratch) / "graph.onnx", Path(scratch) / "out"
         shutil.copyfile(job.source, source)

@@ -184,10 +184,13 @@ def test_a_network_that_this_ncnn_cannot_read_is_told_with_both_versions(own: Pa
         load_engine(own, "visible", "ncnn")
 
 
-def test_without_pnnx_it_says_how_to_get_it(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("engine", "converter"), [("ncnn", "pnnx"), ("ort", "onnx")])
+def test_without_its_converter_it_says_how_to_get_it(
+    own: Path, monkeypatch: pytest.MonkeyPatch, engine: EngineName, converter: str
+) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"pnnx is not installed; pip install 'edge-reid\[export\]'"):
-        compile_bundle(Bundle.open(own), "ncnn", Wish())
+    with pytest.raises(UserError, match=rf"{converter} is not installed; pip install 'edge-reid\[export\]'"):
+        compile_bundle(Bundle.open(own), engine, Wish())
 
 
 @both
