@@ -42,7 +42,7 @@ class Options:
     """Source of the thermal view; 16-bit pictures are welcome."""
     bundle: Path | None = None
     """Bundle with the networks; the one that the project carries when not given."""
-    engine: Literal["onnxruntime", "openvino", "tensorrt", "torch"] = "onnxruntime"
+    engine: Literal["onnxruntime", "openvino", "ncnn", "tensorrt", "torch"] = "onnxruntime"
     """What runs the networks; `edge-reid benchmark` shows which is fastest here."""
     detector: str = "motion"
     """motion (fixed cameras), hog, or onnx:FILE (YOLOX family)."""

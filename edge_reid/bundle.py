@@ -217,9 +217,11 @@ class Bundle:
             if entry.precision == precision:
                 return self._checked(entry)
         built = sorted({f"{file.backend} {file.precision}" for file in self.manifest.files if file.serves(modality)})
+        wanted = f"{backend} {precision} file" if self.entries(modality, backend) else f"{backend} file"
+        options = "--target tensorrt " * (backend == "tensorrt") + "--int8 " * (precision == "int8")
         raise UserError(
-            f"{self.path}: holds no {backend} {precision} file for {modality}, only {', '.join(built)}; choose one of "
-            f"them or build it with `edge-reid export {'--int8 ' if precision == 'int8' else ''}...`"
+            f"{self.path}: holds no {wanted} for {modality}, only {', '.join(built)}; choose one of them or build it "
+            f"with `edge-reid export {options}...`"
         )
 
     def _checked(self, entry: BundleFile) -> Path:

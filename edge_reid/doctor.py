@@ -1,8 +1,10 @@
-"""What this machine has and what it misses: one line per check, each with its remedy. Needs no torch."""
+"""What this machine has and what it misses: one line per check, each with its remedy. Needs no torch.
+
+`root` is the folder that stands for `/`.
+"""
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import os
 import platform
@@ -12,23 +14,18 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from edge_reid.bundle import Bundle
-from edge_reid.engines import load_engine
-from edge_reid.engines.base import thread_count
+from edge_reid.engines.inventory import State, inventory
 from edge_reid.errors import UserError
-from edge_reid.types import MODALITIES, Json
-
-State = Literal["ok", "absent", "problem"]
-"""Absent: not there and only needed for some work. Problem: the apps do not run like this."""
+from edge_reid.machine import ROOT, board, cameras, cuda, gpus, installed_version, jetpack, processor
+from edge_reid.types import Json
 
 LEAST_DISK = 2 * 2**30
 
-_VNNI = ("avx512_vnni", "avx_vnni")
-_ARM_DOT = ("asimddp", "i8mm")
+LEAST_TENSORRT = (10, 3)
 
 
 @dataclass(frozen=True)
@@ -46,57 +43,34 @@ class Check:
         return asdict(self)
 
 
-def doctor() -> list[Check]:
-    """All checks, in the order in which a user meets their subjects."""
+def doctor(bundle: Path | None = None, root: Path = ROOT) -> list[Check]:
+    """All checks, in the order in which a user meets their subjects; at last the engines of a bundle.
+
+    Args:
+        bundle: folder of one; the one that the project carries when not given.
+        root: see above.
+
+    Raises:
+        UserError: there is no bundle in the folder that was given.
+    """
+    opened = Bundle.open(bundle) if bundle else None
     checks: list[Callable[[], Check]] = [
-        _python, _processor, _numpy, _opencv, _opencv_video, _onnxruntime,
+        _python, _processor, lambda: gpu(root), _numpy, lambda: opencv(root), _opencv_video, lambda: _cameras(root),
+        _onnxruntime,
         lambda: _optional("openvino", "a faster engine on Intel and AMD processors", "openvino"),
-        tensorrt,
+        lambda: _optional("ncnn", "the engine of phones and small boards", "ncnn"),
+        lambda: tensorrt(root),
         lambda: _optional("torch", "PyTorch trains and exports; the apps do not need it", "train"),
         lambda: _optional("onnx", "writes and quantises graphs", "export"),
-        _display, _disk, _reference,
+        _display, _disk,
     ]  # fmt: skip
-    return [check() for check in checks]
+    return [*(check() for check in checks), *(engines(opened) if opened else [_reference()])]
 
 
-def processor() -> tuple[str, list[str]]:
-    """The processor's name, and those of its 8-bit instruction sets that speed INT8 up."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return platform.processor() or platform.machine(), []
-    name = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    flags = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", text, re.MULTILINE)
-    known = set(flags[1].split()) if flags else set()
-    return name[1] if name else platform.machine(), [flag for flag in (*_VNNI, *_ARM_DOT) if flag in known]
-
-
-def installed_version(package: str) -> str | None:
-    """A distribution's version, None where it is not installed; nothing is imported."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def machine() -> dict[str, Json]:
-    """What the numbers depend on besides the bundle."""
-    name, flags = processor()
-    libraries: dict[str, Json] = {
-        package: installed_version(package)
-        for package in ("numpy", "onnxruntime", "openvino", "torch")
-        if installed_version(package)
-    }
-    return {
-        "processor": name,
-        "processors": os.cpu_count(),
-        "threads": thread_count(),
-        "8_bit_instructions": " ".join(flags),
-        "load_average": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        **libraries,
-    }
+def engines(bundle: Bundle) -> list[Check]:
+    """One line per engine and precision of a bundle."""
+    found = inventory(bundle)
+    return [Check(f"{one.engine} {one.precision}", one.state, one.detail, one.remedy) for one in found]
 
 
 def _python() -> Check:
@@ -112,20 +86,55 @@ def _processor() -> Check:
     return Check("processor", "absent", f"{detail}, no VNNI or dot-product instructions: INT8 may be slower", remedy)
 
 
+def gpu(root: Path = ROOT) -> Check:
+    """The NVIDIA GPU and what its system brings: nvidia-smi's words, or a Jetson's board, L4T and JetPack."""
+    pack, version = jetpack(root), cuda(root)
+    toolkit = f"CUDA {version}" if version else "no CUDA toolkit in /usr/local/cuda"
+    if pack is None:
+        if found := gpus():
+            return Check("gpu", "ok", "; ".join([*found, toolkit]))
+        return Check("gpu", "absent", "no NVIDIA GPU that nvidia-smi or a Jetson's system tells of", _NO_GPU)
+    brings = f" with TensorRT {pack.tensorrt[0]}.{pack.tensorrt[1]}" if pack.tensorrt else ""
+    l4t = f"L4T {pack.l4t or 'of unknown version'}, JetPack {pack.name}{brings}"
+    detail = f"{board(root) or 'Jetson'}, {l4t}, {toolkit}"
+    if pack.tensorrt and pack.tensorrt < LEAST_TENSORRT:
+        remedy = "upgrade to JetPack 6.1 or newer for the tensorrt engine; onnxruntime runs on this one"
+        return Check("gpu", "absent", f"{detail}; edge-reid needs TensorRT 10.3", remedy)
+    return Check("gpu", "ok", detail)
+
+
+_NO_GPU = "nothing, if there is none: onnxruntime and openvino use the processor; else install NVIDIA's driver"
+
+
 def _numpy() -> Check:
     return Check("numpy", "ok", np.__version__)
 
 
-def _opencv() -> Check:
+def opencv(root: Path = ROOT) -> Check:
+    """OpenCV, and whether it is a wheel of pip's or the system's."""
     if importlib.util.find_spec("cv2") is None:
-        return Check("opencv", "problem", "not installed", "pip install 'edge-reid[camera]'")
+        remedy = "make the environment with `python3 -m venv --system-site-packages`: JetPack brings OpenCV"
+        return Check(
+            "opencv", "problem", "not installed", remedy if jetpack(root) else "pip install 'edge-reid[camera]'"
+        )
     try:
         import cv2
     except ImportError as error:
         return Check("opencv", "problem", str(error), "sudo apt-get install libgl1 libglib2.0-0")
+    place = Path(cv2.__file__).parent
+    wheels = [name for name in _OPENCV_WHEELS if installed_version(name) and "dist-packages" not in str(place)]
+    detail = f"{cv2.__version__}, {'wheel ' + wheels[0] if wheels else 'the system'}, {place}"
     if not hasattr(cv2, "HOGDescriptor"):
-        return Check("opencv", "problem", f"{cv2.__version__}, no HOG detector", "pip install 'opencv-python<5'")
-    return Check("opencv", "ok", f"{cv2.__version__}, with the HOG detector")
+        return Check("opencv", "problem", f"{detail}, no HOG detector", "pip install 'opencv-python<5'")
+    if wheels and jetpack(root) and not _build_value(cv2.getBuildInformation(), "GStreamer"):
+        remedy = f"pip uninstall {wheels[0]}, in an environment made with --system-site-packages"
+        return Check("opencv", "absent", f"{detail}, hides JetPack's, which has GStreamer for CSI cameras", remedy)
+    return Check("opencv", "ok", f"{detail}, with the HOG detector")
+
+
+_OPENCV_WHEELS = (
+    "opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless",
+)  # fmt: skip
 
 
 def _opencv_video() -> Check:
@@ -150,6 +159,18 @@ def _build_value(information: str, key: str) -> str:
     return "" if value in ("NO", "NONE") else value
 
 
+def _cameras(root: Path) -> Check:
+    found = cameras(root)
+    if not found:
+        return Check("cameras", "absent", "no video device", "connect one, or give the apps a file or an address")
+    detail = "; ".join(f"{', '.join(camera.devices)}: {camera.name}" for camera in found)
+    if all(camera.is_allowed for camera in found):
+        return Check("cameras", "ok", detail)
+    refused = " ".join(device for camera in found if not camera.is_allowed for device in camera.devices)
+    remedy = "sudo usermod -aG video $USER, and log in again"
+    return Check("cameras", "problem", f"{detail}; this user may not open {refused}", remedy)
+
+
 def _onnxruntime() -> Check:
     try:
         import onnxruntime
@@ -166,36 +187,26 @@ def _optional(package: str, purpose: str, extra: str) -> Check:
     return Check(package, "ok", f"{version or 'version unknown'}; {purpose}")
 
 
-def tensorrt(root: Path = Path("/")) -> Check:
+def tensorrt(root: Path = ROOT) -> Check:
     """TensorRT and pycuda; on a Jetson they are the system's, and an environment sees them only if it was told to."""
-    release = root / "etc" / "nv_tegra_release"
-    jetson = f" on L4T {_l4t(release)}" if release.exists() else ""
-    version = installed_version("tensorrt")
-    if version and importlib.util.find_spec("pycuda"):
-        return Check("tensorrt", "ok", f"{version}{jetson}; compiles and runs engines on NVIDIA GPUs")
-    lacking = "pycuda" if version else "TensorRT"
-    detail = f"no {lacking}{jetson}; compiles and runs engines on NVIDIA GPUs"
+    purpose = "compiles and runs engines on NVIDIA GPUs"
+    version, pycuda, graphs = (installed_version(name) for name in ("tensorrt", "pycuda", "cuda-bindings"))
+    if version and pycuda:
+        launches = f"cuda-bindings {graphs}" if graphs else "no cuda-python, so no CUDA graphs"
+        return Check("tensorrt", "ok", f"{version}, pycuda {pycuda}, {launches}; {purpose}")
+    detail = f"no {'pycuda' if version else 'TensorRT'}; {purpose}"
     theirs = sorted((root / "usr" / "lib").glob("python3*/dist-packages/tensorrt"))
     if not version and theirs:
         python = theirs[0].parents[1].name
         here = f"python{sys.version_info.major}.{sys.version_info.minor}"
-        fits = python in ("python3", here)
         remedy = "make the environment with `python3 -m venv --system-site-packages`"
-        if not fits:
+        if python not in ("python3", here):
             remedy = f"that is for {python}, and this is {here}: `{python} -m venv --system-site-packages`"
-        return Check(
-            "tensorrt", "absent", f"in {theirs[0].parent}, which this environment does not see{jetson}", remedy
-        )
+        return Check("tensorrt", "absent", f"in {theirs[0].parent}, which this environment does not see", remedy)
     remedy = "pip install pycuda" if version else "pip install 'edge-reid[tensorrt]'"
-    if jetson and not version:
+    if jetpack(root) and not version:
         remedy = "sudo apt-get install python3-libnvinfer"
     return Check("tensorrt", "absent", detail, remedy)
-
-
-def _l4t(release: Path) -> str:
-    """The version in the first line of nv_tegra_release, "# R36 (release), REVISION: 4.3, ..."."""
-    found = re.search(r"R(\d+) \(release\), REVISION: ([\d.]+)", release.read_text(encoding="utf-8", errors="replace"))
-    return f"{found[1]}.{found[2]}" if found else "of unknown version"
 
 
 def _display() -> Check:
@@ -213,20 +224,16 @@ def _disk() -> Check:
 
 
 def _reference() -> Check:
+    """The carried bundle in one line: the first of its engines that fails, or all that embed."""
     from edge_reid.reference import bundle_path
 
     try:
         bundle = Bundle.open(bundle_path())
-        height, width = bundle.manifest.input_size
-        names = []
-        for modality in MODALITIES:
-            engine = load_engine(bundle, modality)
-            planes = (3,) if modality == "visible" else ()
-            length = np.linalg.norm(engine.embed(np.zeros((1, height, width, *planes), dtype=np.uint8)))
-            names.append(engine.name)
-            engine.close()
-            if not abs(length - 1) < 1e-3:
-                raise UserError(f"{engine.name}: embeds with length {length:.3f} instead of 1; install edge-reid again")
+        found = engines(bundle)
     except UserError as error:
         return Check("reference model", "problem", str(error), "install edge-reid again, or pass --bundle to the apps")
-    return Check("reference model", "ok", f"{bundle.manifest.recipe}, embeds with {' and '.join(names)}")
+    for check in found:
+        if check.state == "problem":
+            return Check("reference model", "problem", f"{check.name}: {check.detail}", check.remedy)
+    names = ", ".join(check.name for check in found if check.state == "ok")
+    return Check("reference model", "ok", f"{bundle.manifest.recipe}, embeds with {names}")

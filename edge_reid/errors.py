@@ -26,6 +26,7 @@ def one_line(error: Exception) -> str:
 
 _EXTRA_OF = {
     "cv2": "camera",
+    "ncnn": "ncnn",
     "onnx": "export",
     "onnxscript": "export",
     "openvino": "openvino",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import shutil
 from pathlib import Path
 
 import cv2
@@ -88,4 +90,25 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path,
         checkpoint=tiny_checkpoint, out=out, int8=Calibration(), targets=targets, calibration=tiny_data,
         gate=Gate(points=100, cosine=0),
     )  # fmt: skip
+    return out
+
+
+@pytest.fixture(scope="session")
+def compiled_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Path:
+    """The tiny bundle with its engines for OpenVINO, ncnn and phones' ONNX Runtime. Not to be changed."""
+    for package in ("openvino", "ncnn", "pnnx"):
+        if importlib.util.find_spec(package) is None:  # importing pnnx would import torch
+            pytest.skip(f"{package} is not installed")
+    from edge_reid_export.compile import Wish, compile_bundle
+
+    from edge_reid.bundle import Bundle
+
+    out = tmp_path_factory.mktemp("compiled") / "bundle"
+    shutil.copytree(tiny_bundle, out)
+    bundle = Bundle.open(out)
+    for wish in (Wish(), Wish(precision="fp32")):
+        compile_bundle(bundle, "openvino", wish)
+        compile_bundle(bundle, "ort", wish)
+    for wish in (Wish(), Wish(precision="fp16")):
+        compile_bundle(bundle, "ncnn", wish)
     return out

@@ -9,52 +9,56 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-from edge_reid.errors import UserError
+from edge_reid.errors import CheckFailed, UserError
 from edge_reid.progress import print_table, progress
 from edge_reid.reference import bundle_path
 
 
 @dataclass(frozen=True, kw_only=True)
 class Compile:
-    """Build a bundle's engines on the device that will run them."""
+    """Build a bundle's engines: TensorRT and OpenVINO on the device that runs them, ncnn and ORT for any."""
 
     bundle: Positional[Path]
-    """A bundle that was exported with --target tensorrt."""
-    engine: Literal["tensorrt"] = "tensorrt"
-    """What builds and runs them."""
-    precision: Literal["fp16", "int8"] | None = None
-    """int8 where the bundle has it, when not given."""
-    max_batch: int = 32
-    """Crops of one call at most."""
-    best_batch: int = 4
-    """Crops that calls mostly have."""
+    """A bundle; for TensorRT one that was exported with --target tensorrt."""
+    engine: Literal["tensorrt", "openvino", "ncnn", "ort"] = "tensorrt"
+    """What runs them; ort is the format that ONNX Runtime's builds for Android and iOS open."""
+    precision: Literal["fp32", "fp16", "int8"] | None = None
+    """The fewest bits that the bundle has for the engine, when not given; for ncnn fp32."""
+    max_batch: int | None = None
+    """TensorRT: crops of one call at most; 32 when not given."""
+    best_batch: int | None = None
+    """TensorRT: crops that calls mostly have; 4 when not given."""
     workspace: int | None = None
-    """MiB in which the builder may try kernels; a quarter of what is free, a GiB at most, when not given."""
-    level: Literal[0, 1, 2, 3, 4, 5] = 3
-    """Of the builder's effort."""
+    """TensorRT: MiB in which the builder may try kernels; a quarter of what is free, a GiB at most, when not given."""
+    level: Literal[0, 1, 2, 3, 4, 5] | None = None
+    """TensorRT: of the builder's effort; 3 when not given."""
     dla: int | None = None
-    """Core of a deep learning accelerator (Orin, Xavier): a fixed batch, and what it cannot take stays on the GPU."""
+    """TensorRT: core of a deep learning accelerator (Orin, Xavier): a fixed batch, and what it cannot take stays on the
+    GPU."""
     json: bool = False
     """Print the engines' records as one JSON document."""
 
     def run(self) -> None:
         """Build and print where they lie."""
-        from edge_reid_export.compile import Wish, compile_tensorrt
+        from edge_reid_export.compile import Wish, compile_bundle
 
         from edge_reid.bundle import Bundle
+        from edge_reid.engines.plan import PlanRecord
 
         wish = Wish(
             precision=self.precision, max_batch=self.max_batch, best_batch=self.best_batch,
-            workspace_mib=self.workspace, level=self.level, dla=self.dla,
+            workspace=self.workspace, level=self.level, dla=self.dla,
         )  # fmt: skip
         told = (lambda line: None) if self.json else print
-        records = compile_tensorrt(Bundle.open(self.bundle), wish, told)
+        records = compile_bundle(Bundle.open(self.bundle), self.engine, wish, told)
         if self.json:
             print(json.dumps([record.model_dump() for record in records]))
             return
         for record in records:
-            kernels = ", ".join(f"{count} {kind}" for kind, count in sorted(record.kernels.items()))
-            print(f"{record.modality} {record.precision}, TensorRT {record.tensorrt} on {record.gpu}: {kernels}")
+            if isinstance(record, PlanRecord):
+                kernels = ", ".join(f"{count} {kind}" for kind, count in sorted(record.kernels.items()))
+                on_gpu = f"; {len(record.on_gpu)} layers stay on the GPU" if record.dla is not None else ""
+                print(f"{record.modality} {record.precision} on {record.device}: {kernels}{on_gpu}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +89,7 @@ class Benchmark:
     def run(self) -> None:
         """Measure and print the table."""
         from edge_reid.benchmark import HEAD, benchmark, cells
-        from edge_reid.doctor import machine
+        from edge_reid.machine import machine
 
         if self.training:
             self._run_training(self.training)
@@ -103,7 +107,7 @@ class Benchmark:
     def _run_training(self, name: str) -> None:
         from edge_reid import recipes
         from edge_reid.data.sets import DataOptions, is_synthetic
-        from edge_reid.doctor import machine
+        from edge_reid.machine import machine
         from edge_reid.training.throughput import throughput
 
         if self.data is None:
@@ -123,15 +127,17 @@ class Benchmark:
 
 
 def _print_machine() -> None:
-    from edge_reid.doctor import machine
+    from edge_reid.machine import machine
 
     print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine().items() if value))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Doctor:
-    """Check this machine: libraries, engines, camera support, processor, the model that the project carries."""
+    """Check this machine: libraries, engines, cameras, processor, GPU; and which engines of a bundle run here."""
 
+    bundle: Positional[Path | None] = None
+    """A bundle whose engines are opened and compared with its FP32 graphs; exit code 1 if one of them is no good."""
     json: bool = False
     """Print one JSON document."""
 
@@ -139,9 +145,11 @@ class Doctor:
         """Print one line per check."""
         from edge_reid.doctor import doctor
 
-        checks = doctor()
+        checks = doctor(self.bundle)
         if self.json:
             print(json.dumps([check.as_json() for check in checks]))
-            return
-        rows = [(check.name, check.state, check.detail, check.remedy) for check in checks]
-        print_table(("", "state", "what is here", "what to do"), rows)
+        else:
+            rows = [(check.name, check.state, check.detail, check.remedy) for check in checks]
+            print_table(("", "state", "what is here", "what to do"), rows)
+        if self.bundle and (bad := [check.name for check in checks if check.state == "problem"]):
+            raise CheckFailed(f"{self.bundle}: {len(bad)} lines above say what to do: {', '.join(bad)}")

@@ -11,7 +11,7 @@ from edge_reid.engines.base import Engine, EngineFacts
 from edge_reid.errors import UserError
 from edge_reid.types import Modality
 
-__all__ = ["BACKENDS", "Backend", "Engine", "EngineFacts", "load_engine"]
+__all__ = ["BACKENDS", "Backend", "Engine", "EngineFacts", "best_precision", "load_engine", "source_of"]
 
 
 class Backend(NamedTuple):
@@ -21,13 +21,15 @@ class Backend(NamedTuple):
     """Of this package, where it lives."""
     installation: str
     """How its library is installed."""
-    reads: str
-    """The backend that a bundle's manifest gives for the files that it opens."""
+    reads: str | None
+    """The backend that a bundle's manifest gives for the files that it opens or that its engines are compiled from;
+    None: engines of every precision are compiled from onnxruntime's FP32 files."""
 
 
 BACKENDS = {
     "onnxruntime": Backend("onnxruntime_engine", "pip install onnxruntime", "onnxruntime"),
     "openvino": Backend("openvino_engine", "pip install 'edge-reid[openvino]'", "onnxruntime"),
+    "ncnn": Backend("ncnn_engine", "pip install 'edge-reid[ncnn]'", None),
     "tensorrt": Backend(
         "tensorrt_engine", "on a Jetson use its own, elsewhere pip install 'edge-reid[tensorrt]'", "tensorrt"
     ),
@@ -48,7 +50,7 @@ def load_engine(
         bundle: an opened bundle or its folder.
         modality: of the crops.
         backend: one of `BACKENDS`; onnxruntime when not given.
-        precision: "int8" if the bundle has it for this backend, else "fp16", else "fp32", when not given.
+        precision: `best_precision` when not given.
         device: "cpu" or "cuda"; the one that the backend runs on, the processor where both do, when not given.
 
     Raises:
@@ -61,10 +63,8 @@ def load_engine(
         raise UserError(f"backend {chosen!r} does not exist; choose one of: {', '.join(BACKENDS)}")
     if device not in (None, "cpu", "cuda"):
         raise UserError(f"device {device!r} does not exist; choose cpu or cuda")
-    if precision is None:
-        built = {entry.precision for entry in opened.entries(modality, BACKENDS[chosen].reads)}
-        precision = "int8" if "int8" in built else "fp16" if "fp16" in built else "fp32"
-    file = opened.file(modality, BACKENDS[chosen].reads, precision)
+    precision = precision or best_precision(opened, modality, chosen)
+    file = source_of(opened, modality, chosen, precision)
     try:
         implementation = importlib.import_module(f"{__name__}.{BACKENDS[chosen].module}")
     except ModuleNotFoundError as error:
@@ -73,3 +73,20 @@ def load_engine(
     home = "cuda" if chosen == "tensorrt" else "cpu"
     engine: Engine = implementation.open_engine(opened.manifest, file, modality, precision, device or home)
     return engine
+
+
+def best_precision(bundle: Bundle, modality: Modality, backend: str) -> Precision:
+    """The fewest bits that a bundle has for a backend; FP32 where other precisions are compiled from that."""
+    reads = BACKENDS[backend].reads
+    held = {entry.precision for entry in bundle.entries(modality, reads)} if reads else set()
+    return "int8" if "int8" in held else "fp16" if "fp16" in held else "fp32"
+
+
+def source_of(bundle: Bundle, modality: Modality, backend: str, precision: Precision) -> Path:
+    """The file of a bundle that a backend opens, or that its engine of this precision is compiled from.
+
+    Raises:
+        UserError: the bundle has no such file, it is missing, or it was changed.
+    """
+    reads = BACKENDS[backend].reads
+    return bundle.file(modality, reads, precision) if reads else bundle.file(modality, "onnxruntime", "fp32")

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from edge_reid.bundle import Manifest, Precision
 from edge_reid.engines.base import EngineFacts, NetworkEngine, check_shape
+from edge_reid.engines.compiled import Compiled
 from edge_reid.engines.cuda import CudaMemory, gpu
-from edge_reid.engines.plan import usable
+from edge_reid.engines.plan import PLAN, usable
+from edge_reid.engines.tensorrt_log import Log
 from edge_reid.errors import UserError
 from edge_reid.types import Modality
 
@@ -30,17 +32,19 @@ def open_engine(manifest: Manifest, file: Path, modality: Modality, precision: P
         raise UserError("device cpu: TensorRT computes on NVIDIA GPUs; pass cuda, or take the onnxruntime backend")
     began = time.perf_counter()
     version = str(trt.__version__)
-    plan, record = usable(file, tensorrt=version, gpu=str(gpu().name()))
+    compiled = Compiled(file, "tensorrt", modality, precision)
+    record = usable(compiled, tensorrt=version, gpu=str(gpu().name()))
     size, most = manifest.input_size, record.batches[2]
-    network = _Network(plan, (*size, 3) if modality == "visible" else size, manifest.embedding_dim, most, record.dla)
+    crop = (*size, 3) if modality == "visible" else size
+    network = _Network(compiled, crop, manifest.embedding_dim, most, record.dla)
     check_shape(file, manifest, network.size, network.embedding_dim)
     facts = EngineFacts.of(
-        plan,
+        compiled.path(PLAN),
         began,
         backend="tensorrt",
         version=version,
         precision=precision,
-        device=record.gpu if record.dla is None else f"DLA {record.dla} of {record.gpu}",
+        device=record.device if record.dla is None else f"DLA {record.dla} of {record.device}",
         threads=1,
     )
     return NetworkEngine(
@@ -51,23 +55,23 @@ def open_engine(manifest: Manifest, file: Path, modality: Modality, precision: P
 class _Network:
     """A plan on the GPU, with the memory that it computes in."""
 
-    def __init__(self, plan: Path, crop: tuple[int, ...], embedding_dim: int, most: int, dla: int | None) -> None:
-        self.plan, self.crop = plan, crop
+    def __init__(
+        self, compiled: Compiled, crop: tuple[int, ...], embedding_dim: int, most: int, dla: int | None
+    ) -> None:
+        self.plan, self.crop = compiled.path(PLAN), crop
         self.memory = CudaMemory(crop, embedding_dim, most)
-        self.logger = trt.Logger(trt.Logger.WARNING)
+        self.log = Log()
         with self.memory.current():
-            self.runtime = trt.Runtime(self.logger)
+            self.runtime = trt.Runtime(self.log)
             if dla is not None:
                 self.runtime.DLA_core = dla
-            self.engine: trt.ICudaEngine | None = self.runtime.deserialize_cuda_engine(plan.read_bytes())
+            self.engine: trt.ICudaEngine | None = self.runtime.deserialize_cuda_engine(self.plan.read_bytes())
             self.context: trt.IExecutionContext | None = (
                 None if self.engine is None else self.engine.create_execution_context()
             )
         if self.engine is None or self.context is None:
             self.close()
-            raise UserError(
-                f"{plan}: TensorRT {trt.__version__} does not load it; build it again with `edge-reid compile`"
-            )
+            raise compiled.refusal(self.plan, f"TensorRT {trt.__version__} does not load it: {self.log.last()}")
         names = [self.engine.get_tensor_name(number) for number in range(self.engine.num_io_tensors)]
         sides = {self.engine.get_tensor_mode(name): name for name in names}
         self.source, target = sides[trt.TensorIOMode.INPUT], sides[trt.TensorIOMode.OUTPUT]

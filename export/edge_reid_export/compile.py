@@ -1,66 +1,86 @@
-"""From a bundle's graphs to the engines of this device, which are built where they run. Needs no torch."""
+"""From a bundle's graphs to the engines of a device. Needs no torch."""
 
 from __future__ import annotations
 
-import json
-import re
+import importlib
 import shlex
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
-
-from pydantic import BaseModel, ConfigDict
+from typing import Literal, NamedTuple
 
 from edge_reid.bundle import Bundle, Precision
-from edge_reid.engines.plan import PlanRecord, plan_path, record_path
+from edge_reid.engines import best_precision, load_engine, source_of
+from edge_reid.engines.agreement import LEAST_COSINE, least_cosine
+from edge_reid.engines.compiled import RECORD, Compiled, EngineRecord
+from edge_reid.engines.inventory import opened
 from edge_reid.errors import CheckFailed, UserError
 from edge_reid.files import atomic_file, sha256
-from edge_reid.types import MODALITIES, Modality
+from edge_reid.types import MODALITIES, Json
 
-REFUSED = 2
-"""Exit code of a process that says in one line what is wrong with what it was asked."""
+EngineName = Literal["tensorrt", "openvino", "ncnn", "ort"]
 
-MOST_WORKSPACE = 1024
-"""MiB; small networks gain nothing from more."""
+
+class Kind(NamedTuple):
+    """What there is to build."""
+
+    builder: str
+    """Module of this package with a function `build(compiled, wish)`, which writes the files and tells of them."""
+    source: str
+    """The backend whose graphs it is built from, see `edge_reid.engines.source_of`."""
+    precisions: tuple[Precision, ...]
+
+
+KINDS: dict[EngineName, Kind] = {
+    "tensorrt": Kind("for_tensorrt", "tensorrt", ("fp16", "int8")),
+    "openvino": Kind("for_openvino", "openvino", ("fp32", "int8")),
+    "ncnn": Kind("for_ncnn", "ncnn", ("fp32", "fp16")),
+    "ort": Kind("for_ort", "onnxruntime", ("fp32", "int8")),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """What to build; None stands for what suits the device."""
+    """What to build; None stands for what suits the device. All but the precision is TensorRT's alone."""
 
     precision: Precision | None = None
-    """INT8 where the bundle has it, else FP16, when None."""
-    max_batch: int = 32
-    best_batch: int = 4
-    """What the app mostly asks for: people in view."""
-    workspace_mib: int | None = None
-    """A quarter of the GPU's free memory, a GiB at most, when None."""
-    level: int = 3
-    """Of the builder's effort, 0 to 5; TensorRT's default."""
+    """The fewest bits that the bundle has for the engine, when None; for ncnn FP32."""
+    max_batch: int | None = None
+    """32 when None."""
+    best_batch: int | None = None
+    """What the app mostly asks for: people in view; 4, or all of `max_batch` where that is less, when None."""
+    workspace: int | None = None
+    """MiB; a quarter of the GPU's free memory, a GiB at most, when None."""
+    level: int | None = None
+    """Of the builder's effort, 0 to 5; 3 when None, TensorRT's default."""
     dla: int | None = None
 
 
-class Device(BaseModel):
-    """A GPU, as a process says that has asked it."""
+class Built(NamedTuple):
+    """What a builder says of one engine."""
 
-    model_config = ConfigDict(frozen=True)
+    files: list[Path]
+    version: str
+    """Of the library that built it."""
+    device: str = ""
+    """See `EngineRecord`."""
+    options: dict[str, str | int] = {}  # noqa: RUF012 (nobody writes to it)
+    more: dict[str, Json] = {}  # noqa: RUF012
+    """What `record` has besides an `EngineRecord`."""
+    record: type[EngineRecord] = EngineRecord
 
-    tensorrt: str
-    gpu: str
-    compute_capability: tuple[int, int]
-    free_mib: int
 
-
-def compile_tensorrt(bundle: Bundle, wish: Wish, tell: Callable[[str], None] = lambda line: None) -> list[PlanRecord]:
-    """Build the engines of both modalities, each in a process of its own.
+def compile_bundle(
+    bundle: Bundle, engine: EngineName, wish: Wish, tell: Callable[[str], None] = lambda line: None
+) -> list[EngineRecord]:
+    """Build the engines of both modalities, and compare them with the bundle's FP32 graphs.
 
     Args:
-        bundle: with graphs for the target tensorrt.
+        bundle: with graphs for the engine.
+        engine: what will run them.
         wish: what to build.
         tell: called with a line per engine.
 
@@ -68,98 +88,68 @@ def compile_tensorrt(bundle: Bundle, wish: Wish, tell: Callable[[str], None] = l
         The records that were written beside the engines.
 
     Raises:
-        UserError: the bundle has no such graphs, the wish cannot be met, or TensorRT or a GPU is missing.
-        CheckFailed: a build was killed or ended without an engine.
+        UserError: the bundle has no such graphs, the wish cannot be met, or a library or a device is missing.
+        CheckFailed: a build was killed or ended without an engine, or an engine computes something else.
     """
-    if not 1 <= wish.best_batch <= wish.max_batch:
-        raise UserError(f"--best-batch {wish.best_batch}: from 1 to --max-batch {wish.max_batch}")
-    precision = wish.precision or _best(bundle)
-    sources = {modality: bundle.file(modality, "tensorrt", precision) for modality in MODALITIES}
-    device = _device()
-    if precision == "int8" and device.compute_capability in ((5, 3), (6, 2)):
-        raise UserError(f"--precision int8: {device.gpu} has no 8-bit arithmetic; pass --precision fp16")
+    kind = KINDS[engine]
+    _refuse_what_is_not_its_own(engine, kind, wish)
+    precision = wish.precision or best_precision(bundle, "visible", kind.source)
+    jobs = [Compiled(source_of(bundle, m, kind.source, precision), engine, m, precision) for m in MODALITIES]
+    builder = importlib.import_module(f"edge_reid_export.{kind.builder}")
     records = []
-    for modality, source in sources.items():
-        record = _build(source, modality, precision, wish, device)
+    for job in jobs:
+        began = time.monotonic()
+        record = _recorded(job, builder.build(job, wish), began)
+        cosine = _checked(bundle, job)
+        tell(f"{', '.join(record.files)}: {record.bytes / 1e6:.1f} MB in {record.seconds:.0f} s, cosine {cosine:.4f}")
         records.append(record)
-        on_gpu = f", {len(record.on_gpu)} layers stay on the GPU" if record.dla is not None else ""
-        tell(f"{plan_path(source)}: {record.bytes / 1e6:.1f} MB in {record.seconds:.0f} s{on_gpu}")
     return records
 
 
-def _best(bundle: Bundle) -> Precision:
-    built = {entry.precision for entry in bundle.entries("visible", "tensorrt")}
-    if not built:
-        raise UserError(
-            f"{bundle.path}: has no graphs for TensorRT; export with --target tensorrt, and --int8 for 8 bits"
-        )
-    return "int8" if "int8" in built else "fp16"
+def _refuse_what_is_not_its_own(engine: EngineName, kind: Kind, wish: Wish) -> None:
+    others = ("max_batch", "best_batch", "workspace", "level", "dla")
+    given = [name for name in others if getattr(wish, name) is not None]
+    if engine != "tensorrt" and given:
+        raise UserError(f"--{given[0].replace('_', '-')}: only TensorRT has it; leave it out with --engine {engine}")
+    if wish.precision is not None and wish.precision not in kind.precisions:
+        raise UserError(f"--precision {wish.precision}: --engine {engine} takes {' or '.join(kind.precisions)}")
 
 
-def _build(source: Path, modality: Modality, precision: Precision, wish: Wish, device: Device) -> PlanRecord:
-    plan = plan_path(source)
-    plan.parent.mkdir(exist_ok=True)
-    batches = (1, wish.best_batch, wish.max_batch) if wish.dla is None else (wish.best_batch,) * 3
-    workspace = wish.workspace_mib or min(MOST_WORKSPACE, device.free_mib // 4)
-    name = f"{device.gpu}-{device.tensorrt}".replace(" ", "-").replace("/", "-")
-    asked = {
-        "source": str(source), "out": str(plan), "timing_cache": str(plan.parent / f"{name}.timing"),
-        "batches": batches, "workspace_mib": workspace, "level": wish.level, "dla": wish.dla,
-    }  # fmt: skip
-    began = time.monotonic()
-    built = _own_process("edge_reid_export.tensorrt_build", asked)
-    record = PlanRecord(
-        modality=modality,
-        precision=precision,
-        tensorrt=device.tensorrt,
-        gpu=device.gpu,
-        compute_capability=".".join(map(str, device.compute_capability)),
-        dla=wish.dla,
-        on_gpu=built["on_gpu"],
-        kernels=built["kernels"],
-        batches=batches,
-        source=source.name,
-        source_sha256=sha256(source),
-        sha256=sha256(plan),
-        bytes=plan.stat().st_size,
-        seconds=round(time.monotonic() - began, 1),
-        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+def _recorded(job: Compiled, built: Built, began: float) -> EngineRecord:
+    record = built.record.model_validate(
+        {
+            "engine": job.engine,
+            "modality": job.modality,
+            "precision": job.precision,
+            "version": built.version,
+            "device": built.device,
+            "options": built.options,
+            "source": job.source.name,
+            "source_sha256": sha256(job.source),
+            "files": {file.name: sha256(file) for file in built.files},
+            "bytes": sum(file.stat().st_size for file in built.files),
+            "seconds": round(time.monotonic() - began, 1),
+            "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            **built.more,
+        }
     )
-    with atomic_file(record_path(plan)) as temporary:
+    with atomic_file(job.path(RECORD)) as temporary:
         temporary.write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return record
 
 
-def _device() -> Device:
-    """The GPU and the TensorRT of this machine, asked in a process of its own: a broken driver ends that one only."""
-    return Device.model_validate(_own_process("edge_reid_export.tensorrt_device", {}))
-
-
-def _own_process(module: str, asked: dict[str, Any]) -> dict[str, Any]:
-    """What `python -m module` answers to a JSON document.
-
-    Raises:
-        UserError: it refused, or a library is missing.
-        CheckFailed: it was killed or crashed.
-    """
-    done = subprocess.run(
-        [sys.executable, "-m", module], input=json.dumps(asked), capture_output=True, text=True, check=False
-    )
-    said = (done.stderr.strip().splitlines() or ["no word of why"])[-1]
-    if done.returncode == REFUSED:
-        raise UserError(said)
-    if missing := re.search(r"No module named '(tensorrt|pycuda)", done.stderr):
-        raise UserError(
-            f"{missing[1]} is not installed for {sys.executable}; on a Jetson make the environment with `python3 -m "
-            "venv --system-site-packages`, elsewhere pip install 'edge-reid[tensorrt]'"
-        )
-    if done.returncode < 0:
+def _checked(bundle: Bundle, job: Compiled) -> float:
+    """The least cosine between an engine's embeddings and those of the FP32 graph; one that is too low is removed."""
+    reference = load_engine(bundle, job.modality, "onnxruntime", "fp32")
+    engine = opened(bundle, job.modality, job.engine, job.precision)
+    cosine = least_cosine(engine, reference, bundle.manifest.input_size)
+    for each in (engine, reference):
+        each.close()
+    if not cosine >= LEAST_COSINE[job.precision]:
+        job.path(RECORD).unlink()
         raise CheckFailed(
-            f"the build was killed (signal {-done.returncode}), for want of memory most likely; close other programs, "
-            "or pass a smaller --workspace or --level"
+            f"{job.path('')}: its embeddings are off the FP32 graph's, cosine {cosine:.4f} (at least "
+            f"{LEAST_COSINE[job.precision]}), so it is not used; report this with the bundle, or take another engine"
         )
-    if done.returncode:
-        raise CheckFailed(f"the build ended with exit code {done.returncode}: {said}")
-    answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return answer
+    return cosine

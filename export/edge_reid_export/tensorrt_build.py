@@ -14,6 +14,7 @@ from pathlib import Path
 import tensorrt as trt
 from pydantic import BaseModel, ConfigDict
 
+from edge_reid.engines.tensorrt_log import Log
 from edge_reid.errors import UserError
 from edge_reid.files import atomic_file
 
@@ -48,28 +49,13 @@ class Built(BaseModel):
     """Layers of the engine by the type of their first output, "Reformat" apart."""
 
 
-class _Log(trt.ILogger):  # type: ignore[misc, unused-ignore]  # Any where TensorRT is not installed
-    """Keeps what went wrong, for the one line that is said of it."""
-
-    def __init__(self) -> None:
-        trt.ILogger.__init__(self)
-        self.errors: list[str] = []
-
-    def log(self, severity: trt.ILogger.Severity, msg: str) -> None:
-        if severity in (trt.ILogger.Severity.INTERNAL_ERROR, trt.ILogger.Severity.ERROR):
-            self.errors.append(msg.strip())
-
-    def last(self) -> str:
-        return self.errors[-1] if self.errors else "TensorRT said no more"
-
-
 def build(plan: BuildPlan) -> Built:
     """Write the engine.
 
     Raises:
         UserError: TensorRT cannot read the graph, the device has no such DLA, or no engine came of it.
     """
-    log = _Log()
+    log = Log()
     builder = trt.Builder(log)
     network = builder.create_network(_flags())
     parser = trt.OnnxParser(network, log)
@@ -113,11 +99,11 @@ def _use_dla(builder: trt.Builder, network: trt.INetworkDefinition, config: trt.
     return [layer.name for layer in layers if not config.can_run_on_DLA(layer)]
 
 
-def _kernels(blob: bytes, log: trt.ILogger) -> dict[str, int]:
+def _kernels(blob: bytes, log: Log) -> dict[str, int]:
     """How many layers of the engine compute in which type, as its inspector tells."""
     engine = trt.Runtime(log).deserialize_cuda_engine(blob)
     if engine is None:
-        raise UserError("TensorRT cannot load the engine that it has just built; check the GPU's memory")
+        raise UserError(f"TensorRT cannot load the engine that it has just built: {log.last()}; check the GPU's memory")
     inspector = engine.create_engine_inspector()
     told = json.loads(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
     counts: dict[str, int] = {}

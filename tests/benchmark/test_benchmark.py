@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_reid.benchmark import HEAD, Row, Stopwatch, benchmark, cells
-from edge_reid.doctor import machine
 from edge_reid.engines.base import EngineFacts, NetworkEngine
 from edge_reid.errors import UserError
+from edge_reid.machine import machine
 
 
 def counting_engine(calls: list[int]) -> NetworkEngine:

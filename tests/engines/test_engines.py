@@ -100,16 +100,18 @@ def test_fp32_equals_pytorch(tiny_bundle: Path, modality: Modality, batch: int, 
     np.testing.assert_allclose(load_engine(tiny_bundle, modality, backend, "fp32").embed(crops), expected, atol=2e-6)
 
 
+@pytest.mark.parametrize("bundle", ["tiny_bundle", "compiled_bundle"])
 def test_signals_are_handled_after_openvino_engines_were_closed_in_the_order_they_were_opened(
-    tiny_bundle: Path,
+    bundle: str, request: pytest.FixtureRequest
 ) -> None:
+    folder = str(request.getfixturevalue(bundle))
     code = f"""
 import faulthandler, gc, signal, subprocess, sys
 from pathlib import Path
 from edge_reid.engines import load_engine
 faulthandler.enable()  # brings a signal stack of its own
 signal.signal(signal.SIGCHLD, lambda *_: print("heard", flush=True))
-engines = [load_engine(Path({str(tiny_bundle)!r}), "thermal", "openvino", name) for name in ("fp32", "int8")]
+engines = [load_engine(Path({folder!r}), "thermal", "openvino", name) for name in ("fp32", "int8")]
 while engines:
     engines.pop(0).close()
     gc.collect()
@@ -144,6 +146,23 @@ def test_embeddings_have_unit_norm_and_do_not_depend_on_their_batch(
     np.testing.assert_allclose(together, np.concatenate([engine.embed(crop[None]) for crop in crops]), atol=2e-6)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_openvino_computes_crops_side_by_side_and_gives_each_its_own_embedding(
+    tiny_bundle: Path, precision: Precision, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGE_REID_THREADS", str(threads))
+    engine = load_engine(tiny_bundle, "visible", "openvino", precision)
+    crops = tiny_crops("visible", 8)
+    alone = np.concatenate([engine.embed(crop[None]) for crop in crops])
+    assert len({tuple(row) for row in alone}) == 8, "the crops differ"
+    for count in (2, 3, 5, 8):
+        np.testing.assert_allclose(engine.embed(crops[:count]), alone[:count], atol=2e-6)
+    kept = engine.embed(crops)
+    engine.embed(crops[::-1])
+    np.testing.assert_allclose(kept, alone, atol=2e-6)
+
+
 @pytest.mark.parametrize("modality", MODALITIES)
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
 def test_int8_stays_close_to_fp32_on_people_that_did_not_calibrate_it(
@@ -170,7 +189,7 @@ def test_the_default_is_int8_in_onnxruntime_on_the_processor(tiny_bundle: Path) 
     [
         (
             {"backend": "abacus"},
-            "backend 'abacus' does not exist; choose one of: onnxruntime, openvino, tensorrt, torch",
+            "backend 'abacus' does not exist; choose one of: onnxruntime, openvino, ncnn, tensorrt, torch",
         ),
         ({"device": "npu"}, "device 'npu' does not exist"),
         ({"precision": "fp16"}, "holds no onnxruntime fp16 file for visible"),

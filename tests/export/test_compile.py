@@ -9,11 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from edge_reid_export.compile import Wish, compile_tensorrt
+from edge_reid_export.compile import EngineName, Wish, compile_bundle
+from edge_reid_export.process import run_apart
 
 from edge_reid.bundle import Bundle
 from edge_reid.engines import load_engine
-from edge_reid.errors import UserError
+from edge_reid.errors import CheckFailed, UserError
 
 ROOT = Path(__file__).parents[2]
 STUBS = ROOT.parent / "shared" / "typings"
@@ -27,7 +28,7 @@ def test_a_machine_without_tensorrt_is_told_how_to_get_it(tiny_bundle: Path) -> 
     with pytest.raises(
         UserError, match=r"(pycuda|tensorrt) is not installed for .*; on a Jetson .*edge-reid\[tensorrt\]"
     ):
-        compile_tensorrt(bundle, Wish())
+        compile_bundle(bundle, "tensorrt", Wish())
     assert not (tiny_bundle / "engines").exists()
     with pytest.raises(UserError, match=r"backend tensorrt: (pycuda|tensorrt) is not installed; on a Jetson"):
         load_engine(bundle, "visible", "tensorrt")
@@ -36,15 +37,44 @@ def test_a_machine_without_tensorrt_is_told_how_to_get_it(tiny_bundle: Path) -> 
 def test_wishes_that_cannot_be_met_are_refused(tiny_bundle: Path, tmp_path: Path) -> None:
     bundle = Bundle.open(tiny_bundle)
     with pytest.raises(UserError, match="--best-batch 8: from 1 to --max-batch 4"):
-        compile_tensorrt(bundle, Wish(best_batch=8, max_batch=4))
+        compile_bundle(bundle, "tensorrt", Wish(best_batch=8, max_batch=4))
     reference = Bundle.open(ROOT / "edge_reid" / "reference" / "bundle")
-    with pytest.raises(UserError, match=r"has no graphs for TensorRT; export with --target tensorrt"):
-        compile_tensorrt(reference, Wish())
+    with pytest.raises(UserError, match=r"holds no tensorrt file for visible, .*--target tensorrt"):
+        compile_bundle(reference, "tensorrt", Wish())
     changed = tmp_path / "bundle"
     shutil.copytree(tiny_bundle, changed)
     (changed / "thermal.tensorrt.int8.onnx").write_bytes(b"half")
     with pytest.raises(UserError, match=r"thermal.tensorrt.int8.onnx: changed since it was exported"):
-        compile_tensorrt(Bundle.open(changed), Wish())
+        compile_bundle(Bundle.open(changed), "tensorrt", Wish())
+
+
+@pytest.mark.parametrize(
+    ("engine", "wish", "message"),
+    [
+        ("openvino", Wish(precision="fp16"), "--precision fp16: --engine openvino takes fp32 or int8"),
+        ("ncnn", Wish(precision="int8"), "--precision int8: --engine ncnn takes fp32 or fp16"),
+        ("tensorrt", Wish(precision="fp32"), "--precision fp32: --engine tensorrt takes fp16 or int8"),
+        ("ort", Wish(max_batch=8), "--max-batch: only TensorRT has it; leave it out with --engine ort"),
+        ("ncnn", Wish(dla=0), "--dla: only TensorRT has it; leave it out with --engine ncnn"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_what_an_engine_does_not_have_is_refused_by_name(
+    tiny_bundle: Path, engine: EngineName, wish: Wish, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        compile_bundle(Bundle.open(tiny_bundle), engine, wish)
+
+
+def test_a_build_that_is_killed_is_told_in_one_line() -> None:
+    code = "import os, signal; print('working', flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    with pytest.raises(CheckFailed, match=r"^the build was killed \(signal 9\), for want of memory most likely; close"):
+        run_apart([sys.executable, "-c", code])
+    assert run_apart([sys.executable, "-c", "import sys; print(input()); sys.exit(3)"], text="heard") == (
+        3,
+        "heard\n",
+        "",
+    )
 
 
 def test_compiling_needs_no_torch() -> None:
@@ -69,9 +99,10 @@ ignore_errors = True
 ignore_missing_imports = True
 """
     )
-    files = ["edge_reid/engines/tensorrt_engine.py", "export/edge_reid_export/tensorrt_build.py",
+    files = ["edge_reid/engines/tensorrt_engine.py", "edge_reid/engines/tensorrt_log.py",
+             "export/edge_reid_export/tensorrt_build.py",
              "export/edge_reid_export/tensorrt_device.py"]  # fmt: skip
     words = [sys.executable, "-m", "mypy", "--config-file", str(config), *files]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
-    assert "no issues found in 3 source files" in done.stdout
+    assert "no issues found in 4 source files" in done.stdout
