@@ -44,10 +44,12 @@ def open_engine(manifest: Manifest, file: Path, modality: Modality, precision: P
         check_shape(file, manifest, (height, width), model.output(0).partial_shape[1].get_length())
         # One crop a request: a fixed shape is 25 % faster than an open one, and a batch in one request gains nothing.
         model.reshape([1, *(dimension.get_length() for dimension in list(model.input(0).partial_shape)[1:])])
-        with _kept_signal_stack():
-            alone = _compile(core, model, threads, streams=1).create_infer_request()
-            streams = min(threads, MOST_STREAMS)
-            beside = openvino.AsyncInferQueue(_compile(core, model, threads, streams), streams) if streams > 1 else None
+        with kept_signal_stack():
+            alone = core.compile_model(model, "CPU", compile_options(threads, 1)).create_infer_request()
+            beside, streams = None, min(threads, MOST_STREAMS)
+            if streams > 1:
+                compiled = core.compile_model(model, "CPU", compile_options(threads, streams))
+                beside = openvino.AsyncInferQueue(compiled, streams)
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise UserError(f"{file}: OpenVINO {openvino.__version__} cannot open it: {reason}") from error
@@ -65,15 +67,11 @@ def open_engine(manifest: Manifest, file: Path, modality: Modality, precision: P
     return NetworkEngine(modality, manifest.embedding_dim, manifest.input_size, facts, run)
 
 
-def _compile(core: openvino.Core, model: openvino.Model, threads: int, streams: int) -> openvino.CompiledModel:
-    """The network with so many streams, which share the threads."""
-    options = {
-        "INFERENCE_NUM_THREADS": threads,
-        # By default it computes a float graph in bfloat16 wherever the processor can: another precision than asked for.
-        "INFERENCE_PRECISION_HINT": "f32",
-        **({"PERFORMANCE_HINT": "LATENCY"} if streams == 1 else {"NUM_STREAMS": streams}),
-    }
-    return core.compile_model(model, "CPU", options)
+def compile_options(threads: int, streams: int) -> dict[str, str | int]:
+    """For a network with so many streams, which share the threads."""
+    hint: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY"} if streams == 1 else {"NUM_STREAMS": streams}
+    # By default it computes a float graph in bfloat16 wherever the processor can: another precision than asked for.
+    return {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", **hint}
 
 
 def _run(
@@ -107,7 +105,7 @@ class _SignalStack(ctypes.Structure):
 
 
 @contextlib.contextmanager
-def _kept_signal_stack() -> Iterator[None]:
+def kept_signal_stack() -> Iterator[None]:
     """The thread has the same alternate signal stack after the block as before.
 
     OpenVINO 2026.4 replaces it while it compiles, and on release puts back what it found: of two engines released in
