@@ -42,8 +42,8 @@ class Options:
     """Source of the thermal view; 16-bit pictures are welcome."""
     bundle: Path | None = None
     """Bundle with the networks; the one that the project carries when not given."""
-    engine: Literal["onnxruntime", "openvino", "ncnn", "tensorrt", "torch"] = "onnxruntime"
-    """What runs the networks; `edge-reid benchmark` shows which is fastest here."""
+    engine: Literal["onnxruntime", "openvino", "ncnn", "tensorrt", "torch"] | None = None
+    """What runs the networks; what `edge-reid benchmark` found fastest here, else onnxruntime, when not given."""
     detector: str = "motion"
     """motion (fixed cameras), hog, or onnx:FILE (YOLOX family)."""
     threshold: float | None = None
@@ -92,6 +92,7 @@ def run(options: Options) -> dict[str, Json]:
     """Load the networks, work until the sources end or someone stops it, and return the summary."""
     from edge_reid.bundle import Bundle
     from edge_reid.engines import load_engine
+    from edge_reid.engines.choice import selection
     from edge_reid.reference import bundle_path
 
     bundle = Bundle.open(options.bundle or bundle_path())
@@ -99,9 +100,13 @@ def run(options: Options) -> dict[str, Json]:
     if threshold is None:
         raise UserError(f"{options.bundle or bundle_path()}: states no match threshold; give --threshold")
     engines = {modality: load_engine(bundle, modality, options.engine) for modality in MODALITIES}
+    for modality, engine in engines.items():
+        why = "" if options.engine else f": {selection(bundle, modality).reason}"
+        print(f"dual_camera: {engine.name}{why}", file=sys.stderr)
     embed = {modality: engine.embed for modality, engine in engines.items()}
     try:
-        return work(options, embed, bundle.manifest.input_size, threshold)
+        summary = work(options, embed, bundle.manifest.input_size, threshold)
+        return summary | {"engines": {modality: engine.name for modality, engine in engines.items()}}
     finally:
         for engine in engines.values():
             engine.close()

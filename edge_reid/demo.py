@@ -90,7 +90,8 @@ def _model_steps(here: str, people: str, model: str) -> list[Step]:
         Step(
             "benchmark",
             "Benchmark the engines",
-            f"edge-reid benchmark {here}/bundle --data {people} --json",
+            f"edge-reid benchmark {here}/bundle --data {people} --batches 1 8 --out {here}/benchmark --json",
+            "benchmark",
         ),
     ]
 
@@ -120,7 +121,7 @@ def _speed_steps(here: str) -> list[Step]:
         Step(
             "full_benchmark",
             "Benchmark the full width",
-            f"edge-reid benchmark {here}/full_bundle --batches 1 --json",
+            f"edge-reid benchmark {here}/full_bundle --batches 1 --no-cold --json",
         ),
     ]
 

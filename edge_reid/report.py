@@ -170,6 +170,7 @@ def _latency(facts: dict[str, dict[str, Any]]) -> list[str]:
         head = [title, "batch", "p50 ms", "p90 ms", "p99 ms", "pictures/s", "MB", "load s"]
         tables.append(table([*head, "rank-1 / mAP, %", "cosine mean / min"], rows))
         tables.append(_speedups(facts[name]["printed"]["rows"]))
+        tables.append(f"<p class='note'>{html.escape(facts[name]['printed']['verdict'])}</p>")
     return tables
 
 

@@ -4,7 +4,8 @@ A command calls one library function and prints. What is heavy is imported insid
 device needs work without torch.
 """
 
-from edge_reid.commands.bundles import Benchmark, Compile, Doctor
+from edge_reid.commands.benchmark import Benchmark
+from edge_reid.commands.bundles import Compile, Doctor
 from edge_reid.commands.export import Export, Quantize
 from edge_reid.commands.people import Data, Demo, Synth
 from edge_reid.commands.prune import Prune

@@ -1,4 +1,4 @@
-"""Commands that make a bundle and measure it on this machine."""
+"""Commands that make a bundle, and the one that checks the machine it is for."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-from edge_reid.errors import CheckFailed, UserError
-from edge_reid.progress import print_table, progress
-from edge_reid.reference import bundle_path
+from edge_reid.errors import CheckFailed
+from edge_reid.progress import print_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,77 +58,6 @@ class Compile:
                 kernels = ", ".join(f"{count} {kind}" for kind, count in sorted(record.kernels.items()))
                 on_gpu = f"; {len(record.on_gpu)} layers stay on the GPU" if record.dla is not None else ""
                 print(f"{record.modality} {record.precision} on {record.device}: {kernels}{on_gpu}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Benchmark:
-    """Time every engine and precision of a bundle at several batch sizes; or, with --training, a recipe's training."""
-
-    bundle: Positional[Path | None] = None
-    """A bundle; the one that the project carries when not given."""
-    data: Path | None = None
-    """Data folder whose test people give rank-1 and mAP; with --training, whose pictures are trained on."""
-    batches: tuple[int, ...] = (1, 4, 8)
-    """Batch sizes."""
-    training: str | None = None
-    """Time the training of this recipe instead: pictures a second, and where their time goes."""
-    data_set: Literal["folder", "sysu", "regdb", "llcm"] = "folder"
-    """--training: what --data is."""
-    set: tuple[str, ...] = ()
-    """--training: numbers of the recipe, NAME=VALUE."""
-    steps: int = 10
-    """--training: steps to time."""
-    workers: int = 1
-    """--training: processes that read and augment pictures."""
-    device: str | None = None
-    """--training: a torch device; CUDA where there is one, else the CPU."""
-    json: bool = False
-    """Print one JSON document."""
-
-    def run(self) -> None:
-        """Measure and print the table."""
-        from edge_reid.benchmark import HEAD, benchmark, cells
-        from edge_reid.machine import machine
-
-        if self.training:
-            self._run_training(self.training)
-            return
-        with progress("timing") as update:
-            rows = benchmark(self.bundle or bundle_path(), data=self.data, batches=self.batches, progress=update)
-        if self.json:
-            print(json.dumps({"machine": machine(), "rows": [row.as_json() for row in rows]}))
-            return
-        print_table(HEAD, [cells(row) for row in rows], title="latency from array to array")
-        for line in dict.fromkeys(row.protocol for row in rows if row.protocol):
-            print(line)
-        _print_machine()
-
-    def _run_training(self, name: str) -> None:
-        from edge_reid import recipes
-        from edge_reid.data.sets import DataOptions, is_synthetic
-        from edge_reid.machine import machine
-        from edge_reid.training.throughput import throughput
-
-        if self.data is None:
-            raise UserError("--training: needs pictures; give --data with a data set")
-        data = DataOptions(data_set=self.data_set).open(self.data)
-        recipe = recipes.suited(recipes.get(name), drawn=is_synthetic(data))
-        recipe = recipes.changed(recipe, recipes.assignments(self.set))
-        phases, said = throughput(data, recipe, steps=self.steps, workers=self.workers, device=self.device)
-        if self.json:
-            print(json.dumps({"machine": machine(), "phases": [phase.as_json() for phase in phases], "said": said}))
-            return
-        rows = [(p.name, f"{p.milliseconds:.1f}", f"{p.pictures_per_second:.0f}", p.where) for p in phases]
-        size = f"{recipe.size[0]}x{recipe.size[1]}, {2 * recipe.identities * recipe.pictures} pictures a step"
-        print_table(("phase", "ms a step", "pictures/s", "where"), rows, title=f"training {name}, {size}")
-        print(said)
-        _print_machine()
-
-
-def _print_machine() -> None:
-    from edge_reid.machine import machine
-
-    print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine().items() if value))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from edge_reid.bundle import Bundle, Precision
 from edge_reid.engines.base import Engine, EngineFacts
+from edge_reid.engines.choice import selection
 from edge_reid.errors import UserError
 from edge_reid.types import Modality
 
@@ -49,15 +50,20 @@ def load_engine(
     Args:
         bundle: an opened bundle or its folder.
         modality: of the crops.
-        backend: one of `BACKENDS`; onnxruntime when not given.
+        backend: one of `BACKENDS`; onnxruntime when not given, see below.
         precision: `best_precision` when not given.
         device: "cpu" or "cuda"; the one that the backend runs on, the processor where both do, when not given.
+
+    With none of the three, it is what `edge-reid benchmark` found fastest, if it has measured this bundle on this
+    machine: see `edge_reid.engines.choice`.
 
     Raises:
         UserError: the backend is unknown or not installed, the bundle does not hold what is asked for, or the machine
             has no such device. Nothing is replaced by something else.
     """
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+    if (backend, precision, device) == (None, None, None):
+        backend, precision, _ = selection(opened, modality)
     chosen = backend or "onnxruntime"
     if chosen not in BACKENDS:
         raise UserError(f"backend {chosen!r} does not exist; choose one of: {', '.join(BACKENDS)}")

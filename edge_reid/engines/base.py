@@ -49,6 +49,15 @@ class EngineFacts:
         return cls(backend, precision, device, threads, version, file.name, file.stat().st_size, seconds)
 
 
+@dataclass(frozen=True)
+class DeviceTimes:
+    """Where a call's time goes on a GPU, by the GPU's own clock."""
+
+    compute_ms: float
+    copies_ms: float
+    """There and back."""
+
+
 class Engine(Protocol):
     """Turns crops of one modality into embeddings."""
 
@@ -81,6 +90,10 @@ class Engine(Protocol):
         """Crops, uint8 `(N, H, W, 3)` BGR or `(N, H, W)`, N >= 0, `-> (N, D)`, unit norm, the caller's to keep."""
         ...
 
+    def device_times(self, crops: NDArray[np.uint8]) -> DeviceTimes | None:
+        """Of one more call with `1..max_batch` crops; None where there is no such clock."""
+        ...
+
     def close(self) -> None:
         """Give memory and threads back; the engine is not used afterwards."""
         ...
@@ -100,6 +113,7 @@ class NetworkEngine:
     max_batch: int = MAX_BATCH
     release: Callable[[], None] | None = None
     """Gives back what garbage collection does not; called once, at the end."""
+    time_on_device: Callable[[NDArray[np.uint8]], DeviceTimes] | None = None
 
     @property
     def name(self) -> str:
@@ -122,6 +136,12 @@ class NetworkEngine:
             chunk = slice(start, start + self.max_batch)
             embeddings[chunk] = self.run(np.ascontiguousarray(crops[chunk]))
         return embeddings
+
+    def device_times(self, crops: NDArray[np.uint8]) -> DeviceTimes | None:
+        """See `Engine.device_times`."""
+        if self.time_on_device is None or not 1 <= len(crops) <= self.max_batch:
+            return None
+        return self.time_on_device(np.ascontiguousarray(crops))
 
     def close(self) -> None:
         """See `Engine.close`."""

@@ -50,13 +50,7 @@ def _session(file: Path, device: str, threads: int) -> onnxruntime.InferenceSess
     provider = _PROVIDERS[device]
     if provider not in onnxruntime.get_available_providers():
         raise UserError(f"device {device}: this onnxruntime has no {provider}; pip install onnxruntime-gpu, or use cpu")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    # Work in shrinking blocks rather than in equal halves: a thread that was interrupted holds nobody up. INT8 OSNet
-    # x1.0 on 2 cores: median 5.70 instead of 5.95 ms, 90th percentile 6.3 instead of 6.7 ms.
-    options.add_session_config_entry("session.dynamic_block_base", "4")
+    options = session_options(threads)
     if device != "cpu":
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     try:
@@ -68,3 +62,15 @@ def _session(file: Path, device: str, threads: int) -> onnxruntime.InferenceSess
             f"device {device}: onnxruntime fell back to {session.get_providers()[0]}; check the GPU's driver"
         )
     return session
+
+
+def session_options(threads: int) -> onnxruntime.SessionOptions:
+    """Those of a session on the processor."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Work in shrinking blocks rather than in equal halves: a thread that was interrupted holds nobody up. INT8 OSNet
+    # x1.0 on 2 cores: median 5.70 instead of 5.95 ms, 90th percentile 6.3 instead of 6.7 ms.
+    options.add_session_config_entry("session.dynamic_block_base", "4")
+    return options

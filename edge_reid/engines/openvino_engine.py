@@ -60,7 +60,7 @@ def open_engine(manifest: Manifest, file: Path, modality: Modality, precision: P
     opened, load = _fitting(Compiled(file, "openvino", modality, precision))
     streams = min(thread_count(), MOST_STREAMS)
     try:
-        with _kept_signal_stack():
+        with kept_signal_stack():
             network = load(1)
             (_, height, width, *_), (_, embedding_dim) = network.input(0).shape, network.output(0).shape
             check_shape(opened, manifest, (height, width), embedding_dim)
@@ -106,7 +106,7 @@ def graph_blob(file: Path) -> bytes:
         UserError: this OpenVINO cannot read the file.
     """
     try:
-        with _kept_signal_stack():
+        with kept_signal_stack():
             exported: io.BytesIO = _from_graph(file)(1).export_model()
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
@@ -127,7 +127,7 @@ def _fitting(compiled: Compiled) -> tuple[Path, Load]:
 
 def _from_blob(file: Path) -> Load:
     core, content = openvino.Core(), file.read_bytes()
-    return lambda streams: core.import_model(io.BytesIO(content), "CPU", _options(streams))
+    return lambda streams: core.import_model(io.BytesIO(content), "CPU", compile_options(streams))
 
 
 def _from_graph(file: Path) -> Load:
@@ -140,10 +140,10 @@ def _from_graph(file: Path) -> Load:
         read.reshape([1, *(dimension.get_length() for dimension in list(read.input(0).partial_shape)[1:])])
         return read
 
-    return lambda streams: core.compile_model(model(), "CPU", _options(streams))
+    return lambda streams: core.compile_model(model(), "CPU", compile_options(streams))
 
 
-def _options(streams: int) -> dict[str, str | int]:
+def compile_options(streams: int) -> dict[str, str | int]:
     how: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY"} if streams == 1 else {"NUM_STREAMS": streams}
     return {"INFERENCE_NUM_THREADS": thread_count(), **how, **ARITHMETIC}
 
@@ -179,7 +179,7 @@ class _SignalStack(ctypes.Structure):
 
 
 @contextlib.contextmanager
-def _kept_signal_stack() -> Iterator[None]:
+def kept_signal_stack() -> Iterator[None]:
     """The thread has the same alternate signal stack after the block as before.
 
     OpenVINO 2026.4 replaces it while it compiles, and on release puts back what it found: of two engines released in

@@ -48,7 +48,14 @@ def open_engine(manifest: Manifest, file: Path, modality: Modality, precision: P
         threads=1,
     )
     return NetworkEngine(
-        modality, manifest.embedding_dim, size, facts, network.run, max_batch=most, release=network.close
+        modality,
+        manifest.embedding_dim,
+        size,
+        facts,
+        network.run,
+        max_batch=most,
+        release=network.close,
+        time_on_device=lambda crops: network.memory.device_times(crops, network.launch),
     )
 
 

@@ -131,6 +131,7 @@ def finished(tmp_path: Path) -> Path:
         "benchmark": {
             "machine": {"cpu": "a <fast> one"},
             "rows": [{**row("onnxruntime", 1.25), "rank1": 0.123, "mean_ap": 0.45}],
+            "verdict": "Use <this>.",
         },
         "full_benchmark": {
             "rows": [
@@ -138,7 +139,8 @@ def finished(tmp_path: Path) -> Path:
                 row("onnxruntime", 2.0, "fp32"),
                 row("torch", 7.75, "fp32"),
                 {**row("openvino", 1.0), "error": "is not installed"},
-            ]
+            ],
+            "verdict": "Use that.",
         },
         "app": rates,
     }
@@ -182,6 +184,7 @@ def test_the_report_says_what_the_records_say(finished: Path) -> None:
     assert "29 fps" in page and "a &lt;fast&gt; one" in page
     assert "<td>7.75</td>" in page and "is not installed" in page and "<td>12.3 / 45.0</td>" in page
     assert "6.2 times (visible) as fast as eager PyTorch; 1.6 times (visible) as fast as ONNX Runtime FP32" in page
+    assert "Use &lt;this&gt;." in page and "Use that." in page
     assert "100.0 % (1 of 1)" in page and "50.0 % (1 of 2 people)" in page, "by place and appearance"
     assert "50.0 % (1 of 2)</td>" in page, "by appearance alone"
     for step in steps(finished):

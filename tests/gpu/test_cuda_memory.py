@@ -74,3 +74,12 @@ def test_calls_may_come_from_any_thread() -> None:
     assert not wrong
     for network in networks:
         network.memory.close()
+
+
+def test_events_tell_how_long_the_parts_of_a_call_take() -> None:
+    network = Copying()
+    network.run(numbers(8, 0))
+    times = network.memory.device_times(numbers(8, 1).view(np.uint8).reshape(8, -1), network.launch)
+    assert 0 < times.compute_ms < 100
+    assert 0 < times.copies_ms < 100
+    network.memory.close()
