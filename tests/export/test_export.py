@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from edge_reid_calibration import Calibration
 from edge_reid_export.accuracy import Gate, match_threshold, shortfalls
 from edge_reid_export.export import export
 from edge_reid_export.parity import check_parity, noise_crops
+from edge_reid_export.sensitivity_report import report_sensitivity
+from edge_reid_export.targets import Target, get
 
 from edge_reid.bundle import Bundle, Manifest, Result
 from edge_reid.errors import CheckFailed, UserError
@@ -39,6 +42,12 @@ def result(query: Modality, rank1: float, mean_ap: float) -> Result:
         trials=10,
         protocol="",
     )
+
+
+def few_layers() -> Target:
+    """A target with the first block in 8 bits only, whose layers are soon measured one by one."""
+    whole = get("x86-vnni")
+    return whole.model_copy(update={"int8": whole.int8.model_copy(update={"keep_float": (r"(?!trunk\.2\.0).*",)})})
 
 
 def test_the_bundle_holds_what_a_device_needs(tiny_bundle: Path) -> None:
@@ -120,11 +129,14 @@ def test_a_failed_gate_stops_the_export_and_force_marks_it(
 
 
 def test_layers_are_given_back_until_the_gate_holds(tiny_checkpoint: Path, tiny_data: Path, tmp_path: Path) -> None:
+    few = few_layers()
+
     def made(least: float) -> Manifest:
         gate = Gate(points=100, cosine=least)
         return export(
-            checkpoint=tiny_checkpoint, out=tmp_path / f"{least}", int8=Calibration(), calibration=tiny_data, gate=gate
-        )
+            checkpoint=tiny_checkpoint, out=tmp_path / f"{least}", int8=Calibration(), targets=[few],
+            calibration=tiny_data, gate=gate,
+        )  # fmt: skip
 
     loose = made(0.5)
     least = min(one.percentile1 for one in loose.accuracy[-1].cosines.values())
@@ -143,6 +155,32 @@ def test_layers_are_given_back_until_the_gate_holds(tiny_checkpoint: Path, tiny_
         floating = [name for name in given_back if name in readers]
         assert all("dequantized" not in readers[name][1] for name in floating), "their weights are float again"
         assert after[modality].rounded == before[modality].rounded - len(floating)
+
+
+def test_the_report_of_all_layers_says_what_each_alone_costs(
+    tiny_checkpoint: Path, tiny_data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "layers"
+    costs = report_sensitivity(
+        checkpoint=tiny_checkpoint, data=tiny_data, target=few_layers(), how=Calibration(), out=out
+    )
+    assert {cost.modality for cost in costs} == set(MODALITIES)
+    assert all("trunk.2.0" in cost.layer for cost in costs)
+    assert all(0.9 < cost.cosine <= 1 + 1e-6 and cost.snr_db > 10 for cost in costs)
+    written = json.loads((out / "sensitivity.json").read_text())
+    assert [layer["layer"] for layer in written["layers"]] == [cost.layer for cost in costs]
+    table = (out / "sensitivity.md").read_text()
+    first = min(costs, key=lambda cost: cost.cosine)
+    assert table.index(f"`{first.layer}`") == min(table.index(f"`{cost.layer}`") for cost in costs), (
+        "the costliest first"
+    )
+    assert (out / "sensitivity.svg").read_text().startswith("<svg")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").touch()
+    with pytest.raises(UserError, match="replaces only what this command wrote"):
+        report_sensitivity(
+            checkpoint=tiny_checkpoint, data=tiny_data, target=few_layers(), how=Calibration(), out=tmp_path / "mine"
+        )
 
 
 def test_at_the_match_threshold_both_errors_are_equal() -> None:
