@@ -74,6 +74,21 @@ def test_the_app_runs_the_model_that_the_wheel_carries(device: Path, tmp_path: P
     assert "track_started" in kinds
 
 
+def test_the_benchmark_measures_without_torch_and_draws_no_plot_without_matplotlib(
+    device: Path, tmp_path: Path
+) -> None:
+    asked = ["benchmark", "--batches", "1", "--seconds", "0.05", "--out", "speed", "--json"]
+    measured = run(device, "-m", "edge_reid.cli", *asked, cwd=tmp_path)
+    assert measured.returncode == 0, measured.stderr
+    record = json.loads(measured.stdout.splitlines()[-1])
+    rows = {(row["engine"], row["precision"], row["modality"]): row for row in record["rows"]}
+    assert "torch" in rows["torch", "fp32", "visible"]["error"]
+    assert rows["onnxruntime", "int8", "visible"]["cosine_with"] == "onnxruntime fp32"
+    assert 0 < rows["onnxruntime", "int8", "visible"]["peak_bytes"] < 500e6
+    assert record["choice"]["engines"]["thermal"]["backend"] == "onnxruntime"
+    assert "No plot: matplotlib is not installed" in (tmp_path / "speed" / "benchmark.html").read_text()
+
+
 def test_a_command_that_needs_torch_says_what_to_install(device: Path, tmp_path: Path) -> None:
     asked = run(device, "-m", "edge_reid.cli", "evaluate", "reference", tmp_path, cwd=tmp_path)
     assert asked.returncode == 2
