@@ -14,25 +14,22 @@ from collections.abc import Callable
 import torch
 import torch_pruning
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from edge_reid.errors import CheckFailed
+from edge_reid.models.cost import macs
 from edge_reid.models.osnet import ChannelGate
 from edge_reid.models.two_stream import TwoStream
 
 ROUND_TO = 8
 """Channels of a layer come in eights, which is what 8-bit and tensor kernels work on."""
 
-STEPS = 100
+STEPS = 50
 """In which the channels would go from all to next to none; a cut stops at the first that is small enough."""
 
 
-def macs(network: TwoStream, size: tuple[int, int]) -> int:
+def picture_macs(network: TwoStream, size: tuple[int, int]) -> int:
     """Multiply-accumulates of a picture of (H, W)."""
-    network = copy.deepcopy(network).to("meta").eval()
-    with FlopCounterMode(display=False) as counter:
-        network.embed(torch.empty(1, 3, *size, device="meta"), "visible")
-    return int(counter.get_total_flops()) // 2
+    return macs(network, torch.zeros(1, 3, *size))
 
 
 def cut(network: TwoStream, size: tuple[int, int], is_small_enough: Callable[[TwoStream], bool]) -> TwoStream:

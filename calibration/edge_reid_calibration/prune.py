@@ -22,7 +22,7 @@ from edge_reid.training.checkpoint import LoadedModel, Stored, load_model, write
 from edge_reid.training.evaluate import evaluate_checkpoint
 from edge_reid.training.loop import train
 from edge_reid.training.run import Plan, Start
-from edge_reid_calibration.cut import cut, macs
+from edge_reid_calibration.cut import cut, picture_macs
 
 
 class Latency(Protocol):
@@ -159,7 +159,7 @@ def _goal(aim: Aim, step: int, first: Stage, size: tuple[int, int], latency: Lat
     share = step / aim.steps
     if aim.macs is not None:
         most = first.macs * aim.macs**share
-        return lambda network: macs(network, size) <= most
+        return lambda network: picture_macs(network, size) <= most
     before = sum(first.milliseconds) / 2
     slowest = before * ((aim.milliseconds or before) / before) ** share
     return lambda network: sum(latency(network, size)) / 2 <= slowest
@@ -171,7 +171,7 @@ def _measured(step: int, checkpoint: Path, data: ReidData, latency: Latency, dev
     return Stage(
         step=step,
         parameters=sum(parameter.numel() for parameter in loaded.model.parameters()),
-        macs=macs(loaded.model, loaded.size),
+        macs=picture_macs(loaded.model, loaded.size),
         milliseconds=latency(loaded.model, loaded.size),
         rank1={evaluation.direction: evaluation.rank1 for evaluation in evaluations},
         mean_ap={evaluation.direction: evaluation.mean_ap for evaluation in evaluations},

@@ -42,7 +42,7 @@ def cost(recipe: Recipe) -> Cost:
     return Cost(
         stored=_count(network),
         active=_count(network.branch("visible")),
-        macs=_macs(network, images),
+        macs=macs(network, images),
         embedding_dim=network.embedding_dim,
     )
 
@@ -51,7 +51,8 @@ def _count(module: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _macs(network: TwoStream, images: torch.Tensor) -> int:
-    with FlopCounterMode(display=False) as counter:
+def macs(network: TwoStream, images: torch.Tensor) -> int:
+    """Multiply-accumulates of embedding `images` `(B, 3, H, W)`."""
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network.embed(images, "visible")
     return int(counter.get_total_flops()) // 2

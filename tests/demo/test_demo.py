@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_reid.bundle import Accuracy, Precision, Result
+from edge_reid.bundle import Accuracy, Layers, Precision, Result
 from edge_reid.demo import Step, run_steps, steps
 from edge_reid.errors import CheckFailed, UserError
 from edge_reid.report import write_report
@@ -109,7 +109,7 @@ def accuracy(target: str | None, precision: Precision, rank1: tuple[float, float
     """As the manifest has it, by the manifest's own model."""
     counts = {"identities": 3, "queries": 9, "trials": 10}
     results = [Result(**counts, **one) for one in both(*rank1)]
-    return Accuracy(target=target, precision=precision, results=results).model_dump()
+    return Accuracy(target=target, precision=precision, results=results, cosines={}).model_dump()
 
 
 def row(engine: str, milliseconds: float, precision: str = "int8") -> dict[str, Any]:
@@ -124,10 +124,14 @@ def row(engine: str, milliseconds: float, precision: str = "int8") -> dict[str, 
 def finished(tmp_path: Path) -> Path:
     """What a demo leaves behind, with numbers that are easy to find again."""
     rates = {"fps": {"visible": 31.0, "thermal": 29.0}}
+    layers = Layers(convolutions=75, rounded=66, given_back=["trunk.2.0.expand"], milliseconds=(1.0, 1.1))
     printed: dict[str, Any] = {
         "before": {"evaluations": both(0.111, 0.222), "baselines": {"raw pixels": both(0.013, 0.014)}},
         "after": {"evaluations": both(0.333, 0.444)},
-        "export": {"accuracy": [accuracy(None, "fp32", (0.5, 0.6)), accuracy("x86-vnni", "int8", (0.493, 0.601))]},
+        "export": {
+            "accuracy": [accuracy(None, "fp32", (0.5, 0.6)), accuracy("x86-vnni", "int8", (0.493, 0.601))],
+            "provenance": {"calibration": {"layers": {"x86-vnni": {"visible": layers.model_dump()}}}},
+        },
         "benchmark": {
             "machine": {"cpu": "a <fast> one"},
             "rows": [{**row("onnxruntime", 1.25), "rank1": 0.123, "mean_ap": 0.45}],
@@ -181,6 +185,7 @@ def test_the_report_says_what_the_records_say(finished: Path) -> None:
     assert heads in page
     assert "<td>INT8 for x86-vnni</td><td>50.0 %</td><td>49.3 %</td><td>-0.70</td>" in page
     assert "<td>60.0 %</td><td>60.1 %</td><td>+0.10</td>" in page
+    assert "66 of 75 convolutions in 8 bits; given back to floating point: trunk.2.0.expand" in page
     assert "29 fps" in page and "a &lt;fast&gt; one" in page
     assert "<td>7.75</td>" in page and "is not installed" in page and "<td>12.3 / 45.0</td>" in page
     assert "6.2 times (visible) as fast as eager PyTorch; 1.6 times (visible) as fast as ONNX Runtime FP32" in page

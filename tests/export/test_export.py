@@ -2,20 +2,23 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 import torch
-from edge_reid_calibration import Calibration
-from edge_reid_export.accuracy import Gate, match_threshold, shortfalls
-from edge_reid_export.export import export
+from edge_reid_calibration import Calibration, Quantizer, load_chunks
+from edge_reid_export.accuracy import Gate, Judge, Measured, match_threshold, shortfalls
+from edge_reid_export.export import export, pools_of
+from edge_reid_export.give_back import Int8Graphs, settle
 from edge_reid_export.parity import check_parity, noise_crops
 from edge_reid_export.sensitivity_report import report_sensitivity
 from edge_reid_export.targets import Target, get
 
-from edge_reid.bundle import Bundle, Manifest, Result
+from edge_reid.bundle import Bundle, Layers, Result
+from edge_reid.data.folder import FolderDataset
 from edge_reid.errors import CheckFailed, UserError
 from edge_reid.evaluation import Embedded
 from edge_reid.files import sha256
@@ -113,48 +116,45 @@ def test_the_gate_is_one_point_of_either_metric_in_either_direction(
     assert shortfalls(before, [result(q, *numbers) for q, numbers in zip(queries, after, strict=True)], 1.0) == lines
 
 
-def test_a_failed_gate_stops_the_export_and_force_marks_it(
-    tiny_checkpoint: Path, tiny_data: Path, tmp_path: Path
-) -> None:
-    def made(*, force: bool) -> Manifest:
-        gate = Gate(points=-100, force=force)
-        out = tmp_path / "bundle"
-        return export(checkpoint=tiny_checkpoint, out=out, int8=Calibration(), calibration=tiny_data, gate=gate)
-
+def test_a_failed_gate_stops_the_export(tiny_checkpoint: Path, tiny_data: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckFailed, match=r"x86-vnni int8: rank-1 thermal to visible lost .*the gate is -100.*--force"):
-        made(force=False)
-    assert not (tmp_path / "bundle").exists()
-    manifest = made(force=True)
-    assert (manifest.gate_passed, manifest.forced) == (False, True)
-
-
-def test_layers_are_given_back_until_the_gate_holds(tiny_checkpoint: Path, tiny_data: Path, tmp_path: Path) -> None:
-    few = few_layers()
-
-    def made(least: float) -> Manifest:
-        gate = Gate(points=100, cosine=least)
-        return export(
-            checkpoint=tiny_checkpoint, out=tmp_path / f"{least}", int8=Calibration(), targets=[few],
-            calibration=tiny_data, gate=gate,
+        export(
+            checkpoint=tiny_checkpoint, out=tmp_path / "bundle", int8=Calibration(), targets=[few_layers()],
+            calibration=tiny_data, gate=Gate(points=-100),
         )  # fmt: skip
+    assert not (tmp_path / "bundle").exists()
 
-    loose = made(0.5)
-    least = min(one.percentile1 for one in loose.accuracy[-1].cosines.values())
-    strict = made((1 + 2 * least) / 3)
-    before, after = (
-        one.provenance.calibration.layers["x86-vnni"] for one in (loose, strict) if one.provenance.calibration
-    )
+
+def test_layers_are_given_back_until_the_gate_holds(tiny_bundle: Path, tiny_data: Path, tmp_path: Path) -> None:
+    target, dataset = few_layers(), FolderDataset(tiny_data)
+    exact: dict[Modality, Path] = {modality: tiny_bundle / f"{modality}.fp32.onnx" for modality in MODALITIES}
+    pools = pools_of(dataset)
+    quantizers = {
+        modality: Quantizer(
+            onnx.load(path), partial(load_chunks, pools[modality], (64, 32)), target.int8, Calibration()
+        )
+        for modality, path in exact.items()
+    }
+
+    def settled(least: float, *, force: bool = False) -> tuple[Measured, dict[Modality, Layers]]:
+        judge = Judge(Bundle.open(tiny_bundle).manifest, exact, dataset, Gate(points=100, cosine=least, force=force))
+        return settle(Int8Graphs(tmp_path, target, quantizers), judge, tell=lambda line: None)
+
+    loose, before = settled(0.5)
+    assert not loose.short
     assert not any(one.given_back for one in before.values())
-    names = {modality: one.given_back for modality, one in after.items()}
-    assert sum(map(len, names.values())) > 0
-    assert strict.gate_passed
-    assert min(one.percentile1 for one in strict.accuracy[-1].cosines.values()) >= (1 + 2 * least) / 3 > least
-    for modality, given_back in names.items():
-        graph = onnx.load(tmp_path / f"{(1 + 2 * least) / 3}" / f"{modality}.int8.onnx").graph
-        readers = {node.name: node.input for node in graph.node if node.op_type == "Conv"}
-        floating = [name for name in given_back if name in readers]
-        assert all("dequantized" not in readers[name][1] for name in floating), "their weights are float again"
-        assert after[modality].rounded == before[modality].rounded - len(floating)
+    least = min(one.percentile1 for one in loose.accuracy.cosines.values()) + 1e-4
+    forced, _ = settled(least, force=True)
+    assert forced.short, "a forced gate gives nothing back"
+    strict, after = settled(least)
+    assert not strict.short
+    assert min(one.percentile1 for one in strict.accuracy.cosines.values()) >= least
+    assert sum(len(one.given_back) for one in after.values()) > 0
+    for modality, layers in after.items():
+        nodes = {node.name: node for node in onnx.load(tmp_path / f"{modality}.int8.onnx").graph.node}
+        floating = [name for name in layers.given_back if nodes[name].op_type == "Conv"]
+        assert all("dequantized" not in nodes[name].input[1] for name in floating), "their weights are float again"
+        assert layers.rounded == before[modality].rounded - len(floating)
 
 
 def test_the_report_of_all_layers_says_what_each_alone_costs(

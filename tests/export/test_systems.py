@@ -31,7 +31,9 @@ def test_a_system_goes_from_training_to_an_int8_engine(name: str, tiny_data: Pat
         data=FolderDataset(tiny_data), out=tmp_path / "run", recipe=recipes.changed(recipes.get(name), numbers),
         plan=Plan(epochs=1, steps_per_epoch=8), device="cpu", workers=0,
     )  # fmt: skip
-    export(checkpoint=model, out=tmp_path / "bundle", int8=Calibration(), calibration=tiny_data, gate=Gate(force=True))
+    gate = Gate(points=-100, force=True)
+    made = export(checkpoint=model, out=tmp_path / "bundle", int8=Calibration(), calibration=tiny_data, gate=gate)
+    assert (made.gate_passed, made.forced) == (False, True), "such a gate cannot be passed"
     samples = FolderDataset(tiny_data).query("thermal")
     engines = [("torch", "fp32"), ("onnxruntime", "fp32"), ("onnxruntime", "int8")]
     eager, large, small = (
