@@ -94,14 +94,6 @@ def machine_state(root: Path = Path("/"), nvidia_smi: str = "nvidia-smi") -> Mac
     )
 
 
-def board(root: Path = Path("/")) -> str | None:
-    """The machine's own name: a board's from its device tree, a PC's from its firmware."""
-    for place in ("proc/device-tree/model", "sys/class/dmi/id/product_name"):
-        if name := _text(root / place):
-            return name.strip("\0")
-    return None
-
-
 def describe(state: MachineState) -> str:
     """The state in a line, without what is not known."""
     told: list[tuple[str, object]] = [

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ from edge_reid.errors import UserError
 from edge_reid.types import Modality
 
 COMPILED, PLAIN = "torch.compile", "plain onnx"
+
+Rival = Literal["compile", "plain"]
 
 Opener = Callable[[Bundle, Modality, Path], Engine]
 """Opens one on a bundle's weights; the folder is for what it must write."""
@@ -71,6 +74,7 @@ def open_plain(bundle: Bundle, modality: Modality, folder: Path) -> Engine:
         file,
         dynamic_shapes=({0: torch.export.Dim("batch")},),
         dynamo=True,
+        external_data=False,  # one file, whose size is the network's
         verbose=False,
     )
     options = onnxruntime.SessionOptions()
@@ -86,7 +90,8 @@ def open_plain(bundle: Bundle, modality: Modality, folder: Path) -> Engine:
     return _engine(bundle, modality, PLAIN, onnxruntime.__version__, thread_count(), (file, began), run)
 
 
-RIVALS: dict[str, Opener] = {COMPILED: open_compiled, PLAIN: open_plain}
+RIVALS: dict[Rival, tuple[str, Opener]] = {"compile": (COMPILED, open_compiled), "plain": (PLAIN, open_plain)}
+"""Their names in the tables, and what opens them."""
 
 
 def _engine(

@@ -9,26 +9,28 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from datetime import datetime, timezone
+from itertools import product
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from edge_reid import __version__
 from edge_reid.benchmark.accuracy import Key, embed_all, with_cosines, with_ranks
 from edge_reid.benchmark.conditions import warnings
 from edge_reid.benchmark.isolated import Cost, isolated
 from edge_reid.benchmark.profile import profile
-from edge_reid.benchmark.rivals import RIVALS
+from edge_reid.benchmark.rivals import RIVALS, Rival
 from edge_reid.benchmark.rows import BundleFacts, Kind, Profile, Record, Row
 from edge_reid.benchmark.timing import Stopwatch, time_together
 from edge_reid.benchmark.verdict import Times, advice, losses, pick
-from edge_reid.bundle import MANIFEST, Bundle, BundleFile
+from edge_reid.bundle import MANIFEST, Bundle, BundleFile, Precision
 from edge_reid.data.folder import FolderDataset
 from edge_reid.engines import BACKENDS, Engine, load_engine
 from edge_reid.engines.agreement import made_up_crops
 from edge_reid.engines.choice import Choice, Chosen, here
+from edge_reid.engines.compiled import RECORD, Compiled
 from edge_reid.errors import UserError, one_line
 from edge_reid.files import sha256
-from edge_reid.machine_state import board, machine_state
+from edge_reid.machine_state import machine_state
 from edge_reid.progress import Update
 from edge_reid.types import MODALITIES, Json, Modality
 
@@ -39,7 +41,7 @@ def benchmark(
     data: Path | None = None,
     batches: Sequence[int] = (1, 4, 8, 16),
     seconds: float = 1.0,
-    rivals: bool = False,
+    rivals: Sequence[Rival] = (),
     cold: bool = True,
     profiled: bool = False,
     progress: Update | None = None,
@@ -51,7 +53,7 @@ def benchmark(
         data: data folder whose test people give rank-1 and mAP; without it those columns stay empty.
         batches: crops per call.
         seconds: of timing per row.
-        rivals: also time torch.compile and the plain ONNX export.
+        rivals: also time torch.compile, which compiles for minutes, or the plain ONNX export.
         cold: also start a process of its own per file, for its cold start and its memory.
         profiled: also ask ONNX Runtime and OpenVINO which layers take the time.
         progress: called with the numbers of steps done and in all.
@@ -97,7 +99,7 @@ def benchmark(
 class _Asked(NamedTuple):
     batches: list[int]
     seconds: float
-    rivals: bool
+    rivals: Sequence[Rival]
     cold: bool
     profiled: bool
 
@@ -116,8 +118,8 @@ def _measured(
     """Rows, profiles, and what failed besides."""
     served = _served(bundle)
     for one in served:
-        bundle.file(one.modality, one.file.backend, one.kind.precision)  # a damaged bundle is no row but an error
-    size, rows, steps = bundle.manifest.input_size, list[Row](), 2 + len(asked.batches)
+        bundle.file(one.modality, one.file.backend, one.file.precision)  # a damaged bundle is no row but an error
+    size, rows, steps = bundle.manifest.input_size, list[Row](), 2 + len(asked.batches) + asked.cold
     with contextlib.ExitStack() as stack:
         engines, bases = _open_all(bundle, served, asked.rivals, stack)
         progress(1, steps)
@@ -136,12 +138,13 @@ def _measured(
     failed: list[str] = []
     if asked.cold:  # last, when this process holds no engine that could be in the way
         rows, failed = _with_costs(bundle, rows, [key for key in keys if not bases[key].rival], max(asked.batches))
+        progress(steps, steps)
     profiles = [made for kind, modality in keys if (made := profile(bundle, kind, modality))] if asked.profiled else []
     return rows, profiles, failed
 
 
 def _open_all(
-    bundle: Bundle, served: Sequence[_Served], rivals: bool, stack: contextlib.ExitStack
+    bundle: Bundle, served: Sequence[_Served], rivals: Sequence[Rival], stack: contextlib.ExitStack
 ) -> tuple[dict[Key, Engine], dict[Key, Row]]:
     """The engines that open, and a row for each; what does not open has its reason there. `stack` closes them."""
     engines: dict[Key, Engine] = {}
@@ -154,7 +157,7 @@ def _open_all(
             row = row.model_copy(update={"error": str(error)})
         rows[kind, modality] = row
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-    for name, opener in RIVALS.items() if rivals else ():
+    for name, opener in (RIVALS[rival] for rival in dict.fromkeys(rivals)):
         for modality in MODALITIES:
             kind = Kind(name, "fp32")
             row = Row(engine=name, precision="fp32", modality=modality, batch=0, rival=True)
@@ -172,19 +175,24 @@ def _open_all(
 
 
 def _served(bundle: Bundle) -> list[_Served]:
-    """Eager PyTorch first."""
+    """The bundle's own files, eager PyTorch's first, each with all backends that open it; then what was compiled."""
     files = sorted(bundle.manifest.files, key=lambda file: (file.backend != "torch", file.precision))
-    return [
-        _Served(Kind(backend, file.precision), modality, file)
-        for modality in MODALITIES
-        for file in files
-        if file.serves(modality)
-        for backend in (file.backend, *_others(file.backend))
-    ]
+    precisions: tuple[Precision, ...] = get_args(Precision)
+    served = []
+    for modality in MODALITIES:
+        own = [file for file in files if file.serves(modality)]
+        for file in own:
+            backends = (file.backend, *_others(file.backend))
+            served += [_Served(Kind(backend, file.precision), modality, file) for backend in backends]
+        for source in (file for file in own if (file.backend, file.precision) == ("onnxruntime", "fp32")):
+            for name, precision in product(_others(None), precisions):
+                if Compiled(bundle.path / source.name, name, modality, precision).path(RECORD).exists():
+                    served.append(_Served(Kind(name, precision), modality, source))
+    return served
 
 
-def _others(backend: str) -> list[str]:
-    """The installed backends that open another one's files."""
+def _others(backend: str | None) -> list[str]:
+    """The installed backends that open another one's files; None: those whose engines are compiled from FP32."""
     others = [name for name, other in BACKENDS.items() if other.reads == backend and name != backend]
     return [name for name in others if importlib.util.find_spec(name) is not None]
 
@@ -227,7 +235,7 @@ def _facts(bundle: Bundle) -> BundleFacts:
 
 
 def _machine() -> dict[str, Json]:
-    from edge_reid.machine import machine
+    from edge_reid.machine import board, machine
 
     return machine() | {"board": board()}
 

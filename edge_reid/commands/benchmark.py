@@ -32,8 +32,8 @@ class Benchmark:
     """Batch sizes."""
     seconds: float = 1.0
     """Of timing per row."""
-    rivals: bool = False
-    """Also time torch.compile (minutes to compile) and the plain ONNX export."""
+    rivals: tuple[Literal["compile", "plain"], ...] = ()
+    """Also time what one could take instead: torch.compile (minutes to compile), the plain ONNX export."""
     cold: bool = True
     """Also measure cold start and memory, in a process of its own per file."""
     profile: bool = False

@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from edge_reid.bundle import MANIFEST, Bundle, Precision
 from edge_reid.engines.base import thread_count
 from edge_reid.files import atomic_file, sha256
-from edge_reid.machine_state import board
 from edge_reid.types import Modality
 
 CHOICE_VERSION = 1
@@ -28,7 +27,8 @@ class Here(_Model):
     """What a measurement holds for."""
 
     processor: str
-    board: str | None
+    board: str
+    """By its device tree, "" where it has none."""
     threads: int
     versions: dict[str, str | None]
     """Of the libraries that were compared; None where one is not installed any more."""
@@ -66,7 +66,7 @@ class Selection(NamedTuple):
 
 def here(bundle: Bundle, libraries: list[str]) -> Here:
     """This machine and this bundle."""
-    from edge_reid.machine import installed_version, processor
+    from edge_reid.machine import board, installed_version, processor
 
     return Here(
         processor=processor()[0],

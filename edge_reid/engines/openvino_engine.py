@@ -15,6 +15,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -65,11 +66,17 @@ def open_engine(manifest: Manifest, file: Path, modality: Modality, precision: P
             (_, height, width, *_), (_, embedding_dim) = network.input(0).shape, network.output(0).shape
             check_shape(opened, manifest, (height, width), embedding_dim)
             alone = network.create_infer_request()
-            beside = openvino.AsyncInferQueue(load(streams), streams) if streams > 1 else None
+            several = load(streams) if streams > 1 else network
+            beside = [several.create_infer_request() for _ in range(streams)] if streams > 1 else []
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise UserError(f"{opened}: OpenVINO {openvino.__version__} cannot open it: {reason}") from error
-    run = _run(alone, beside, streams, manifest.embedding_dim)
+    for request in (alone, *beside):
+        # At the first call OpenVINO's Python bindings build a table under a lock and give Python's lock away meanwhile:
+        # two first calls at once wait for each other for ever (2026.4).
+        request.infer({0: np.zeros(network.input(0).shape, np.uint8)}, share_inputs=True)
+    threads = ThreadPoolExecutor(max(1, len(beside) - 1))  # the calling thread computes, too
+    run = _run(alone, beside, threads, manifest.embedding_dim)
     facts = EngineFacts.of(
         opened,
         began,
@@ -79,7 +86,7 @@ def open_engine(manifest: Manifest, file: Path, modality: Modality, precision: P
         device=device,
         threads=thread_count(),
     )
-    return NetworkEngine(modality, manifest.embedding_dim, manifest.input_size, facts, run)
+    return NetworkEngine(modality, manifest.embedding_dim, manifest.input_size, facts, run, release=threads.shutdown)
 
 
 def usable(compiled: Compiled) -> EngineRecord:
@@ -149,27 +156,31 @@ def compile_options(streams: int) -> dict[str, str | int]:
 
 
 def _run(
-    alone: openvino.InferRequest, beside: openvino.AsyncInferQueue | None, streams: int, embedding_dim: int
+    alone: openvino.InferRequest, beside: list[openvino.InferRequest], threads: ThreadPoolExecutor, embedding_dim: int
 ) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
-    """Crops `(N, ...)` to embeddings `(N, D)`: `streams` of them side by side; what fills no round, one by one."""
+    """Crops `(N, ...)` to embeddings `(N, D)`: rounds of `beside` at the same time; what fills no round, one by one.
+
+    Calls that block, in threads of our own: one of openvino.AsyncInferQueue's lasted 199 s here, nobody found out why.
+    """
 
     def run(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         embeddings = np.empty((len(crops), embedding_dim), np.float32)
-        side_by_side = len(crops) - len(crops) % streams if beside else 0
-        if beside and side_by_side:
-            beside.set_callback(lambda request, row: _keep(embeddings, row, request))
-            for row in range(side_by_side):
-                beside.start_async({0: crops[row : row + 1]}, row, share_inputs=True)
-            beside.wait_all()
-        for row in range(side_by_side, len(crops)):
-            embeddings[row] = alone.infer({0: crops[row : row + 1]})[0]
+
+        def compute(request: openvino.InferRequest, rows: Iterator[int]) -> None:
+            for row in rows:
+                embeddings[row] = request.infer({0: crops[row : row + 1]}, share_inputs=True)[0]
+
+        rest = len(crops) % len(beside) if beside else len(crops)
+        if len(crops) > rest:
+            rows = iter(range(len(crops) - rest))  # each takes the next one when it is ready
+            others = [threads.submit(compute, request, rows) for request in beside[1:]]
+            compute(beside[0], rows)
+            for other in others:
+                other.result()
+        compute(alone, iter(range(len(crops) - rest, len(crops))))
         return embeddings
 
     return run
-
-
-def _keep(embeddings: NDArray[np.float32], row: int, request: openvino.InferRequest) -> None:
-    embeddings[row] = request.get_output_tensor(0).data[0]
 
 
 class _SignalStack(ctypes.Structure):

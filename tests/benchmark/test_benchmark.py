@@ -184,6 +184,20 @@ def test_the_plain_export_computes_the_same_and_is_no_choice(tiny_bundle: Path, 
     np.testing.assert_allclose(open_plain(bundle, "thermal", tmp_path).embed(crops), expected, atol=1e-5)
 
 
+def test_engines_that_were_compiled_have_rows(compiled_bundle: Path) -> None:
+    record = benchmark(compiled_bundle, batches=(1,), seconds=0.02, cold=False, rivals=["plain"])
+    rows = {(row.kind, row.modality): row for row in record.rows}
+    for modality in ("visible", "thermal"):
+        for precision in ("fp32", "fp16"):
+            row = rows[Kind("ncnn", precision), modality]  # type: ignore[arg-type,index]
+            assert row.error is None and row.p50_ms
+            assert (row.cosine_minimum or 0) > 0.999
+        plain = rows[Kind("plain onnx", "fp32"), modality]  # type: ignore[index]
+        assert plain.rival and plain.p50_ms and plain.cosine_minimum == pytest.approx(1, abs=1e-4)
+        assert (plain.file_bytes or 0) > 100_000, "with its weights"
+    assert record.choice is None or record.choice.engines["visible"].backend not in ("plain onnx", "torch")
+
+
 def test_a_damaged_bundle_is_an_error_and_no_row(tiny_bundle: Path, tmp_path: Path) -> None:
     bundle = tmp_path / "bundle"
     shutil.copytree(tiny_bundle, bundle)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -161,6 +162,26 @@ def test_openvino_computes_crops_side_by_side_and_gives_each_its_own_embedding(
     kept = engine.embed(crops)
     engine.embed(crops[::-1])
     np.testing.assert_allclose(kept, alone, atol=2e-6)
+
+
+def test_the_first_calls_of_openvino_engines_may_come_at_once(tiny_bundle: Path) -> None:
+    code = f"""
+import numpy as np
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from edge_reid.engines import load_engine
+engines = [load_engine(Path({str(tiny_bundle)!r}), "thermal", "openvino", name) for name in ("fp32", "int8")]
+crops = np.zeros((9, 64, 32), np.uint8)
+with ThreadPoolExecutor(2) as pool:
+    print(*(embeddings.shape for embeddings in pool.map(lambda engine: engine.embed(crops), engines)))
+"""
+    words = [sys.executable, "-c", code]
+    # without a limit, a deadlock would be no failure
+    done = subprocess.run(
+        words, env=os.environ | {"EDGE_REID_THREADS": "2"}, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("(9, ") == 2
 
 
 @pytest.mark.parametrize("modality", MODALITIES)
