@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -134,9 +135,10 @@ def test_a_run_without_progress_ends_early_with_its_best_weights(
     assert load_model(again).epoch == 2, "a spent run is finished"
 
 
-def test_half_precision_takes_nearly_the_same_steps(people: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("amp", ["bf16", "fp16"])
+def test_half_precision_takes_nearly_the_same_steps(amp: Literal["bf16", "fp16"], people: Path, tmp_path: Path) -> None:
     plan, logs = Plan(epochs=1, steps_per_epoch=2), []
-    for name, chosen in (("plain", plan), ("other", replace(plan, amp="bf16"))):
+    for name, chosen in (("plain", plan), ("other", replace(plan, amp=amp))):
         train(data=FolderDataset(people), out=tmp_path / name, recipe=RECIPE, plan=chosen, device="cpu", workers=0)
         logs.append(float(rows(tmp_path / name)[0]["loss"]))
     assert logs[1] == pytest.approx(logs[0], rel=0.02)
