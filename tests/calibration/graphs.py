@@ -27,11 +27,22 @@ def light_model() -> onnx.ModelProto:
         helper.make_node("Relu", ["sum"], ["light"], name="relu"),
         helper.make_node("Conv", ["light", "last"], ["out"], name="third"),
     ]
+    return finished(nodes, weights, taken=(3, 8, 8), given=(4, 8, 8))
+
+
+def finished(
+    nodes: list[onnx.NodeProto],
+    weights: dict[str, NDArray[np.float64]],
+    *,
+    taken: tuple[int, ...],
+    given: tuple[int, ...],
+) -> onnx.ModelProto:
+    """The model of these nodes, from uint8 `crops` of shape `(N, *taken)` to float `out` of `(N, *given)`."""
     graph = helper.make_graph(
         nodes,
-        "light",
-        [helper.make_tensor_value_info("crops", TensorProto.UINT8, ["n", 3, 8, 8])],
-        [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["n", 4, 8, 8])],
+        "graph",
+        [helper.make_tensor_value_info("crops", TensorProto.UINT8, ["n", *taken])],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["n", *given])],
         [numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)

@@ -13,6 +13,8 @@ from edge_reid_calibration.scheme import Scheme
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from tests.calibration.graphs import finished
+
 VNNI = Scheme(activations="unsigned", placement="all", keep_float=("head/.*",), narrow=256)
 SATURATING = VNNI.model_copy(update={"weight_bits": 7})
 ARM = VNNI.model_copy(update={"activations": "signed"})
@@ -36,14 +38,7 @@ def small_model() -> onnx.ModelProto:
         helper.make_node("Conv", ["m", "w2", "b2"], ["c"], name="conv2"),
         helper.make_node("Mul", ["c", "c"], ["out"], name="head/Mul"),
     ]
-    graph = helper.make_graph(
-        nodes,
-        "small",
-        [helper.make_tensor_value_info("crops", TensorProto.UINT8, ["n", 2, 8, 8])],
-        [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["n", 3, 4, 4])],
-        [numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    return finished(nodes, weights, taken=(2, 8, 8), given=(3, 4, 4))
 
 
 def chunks() -> Iterator[NDArray[np.uint8]]:
