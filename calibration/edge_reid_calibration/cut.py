@@ -20,9 +20,6 @@ from edge_reid.models.cost import macs
 from edge_reid.models.osnet import ChannelGate
 from edge_reid.models.two_stream import TwoStream
 
-ROUND_TO = 8
-"""Channels of a layer come in eights, which is what 8-bit and tensor kernels work on."""
-
 STEPS = 50
 """In which the channels would go from all to next to none; a cut stops at the first that is small enough."""
 
@@ -32,7 +29,9 @@ def picture_macs(network: TwoStream, size: tuple[int, int]) -> int:
     return macs(network, torch.zeros(1, 3, *size))
 
 
-def cut(network: TwoStream, size: tuple[int, int], is_small_enough: Callable[[TwoStream], bool]) -> TwoStream:
+def cut(
+    network: TwoStream, size: tuple[int, int], is_small_enough: Callable[[TwoStream], bool], round_to: int = 8
+) -> TwoStream:
     """A copy of a network with fewer channels.
 
     What decides the embedding's size stays: the last stage's outputs and the head, and so do the gates' hidden layers,
@@ -42,6 +41,7 @@ def cut(network: TwoStream, size: tuple[int, int], is_small_enough: Callable[[Tw
         network: in eval mode.
         size: (H, W) of its pictures.
         is_small_enough: says when to stop.
+        round_to: channels of a layer come in multiples of it.
 
     Raises:
         CheckFailed: nothing more can be cut.
@@ -60,7 +60,7 @@ def cut(network: TwoStream, size: tuple[int, int], is_small_enough: Callable[[Tw
             max_pruning_ratio=0.75,
             iterative_steps=STEPS,
             ignored_layers=_kept(pruned),
-            round_to=ROUND_TO,
+            round_to=round_to,
             forward_fn=_joint,
         )
     for _ in range(STEPS):

@@ -39,6 +39,8 @@ class Aim:
     """Share of the multiply-accumulates."""
     milliseconds: float | None = None
     """Of a crop, mean of both modalities, instead."""
+    round_to: int = 8
+    """Channels of a layer come in multiples of it."""
     steps: int = 3
     epochs: int = 4
     """Of fine-tuning after each step."""
@@ -58,8 +60,8 @@ class Aim:
             raise UserError(f"--target-macs {self.macs}: a share of the network's, above 0 and below 1")
         if self.milliseconds is not None and self.milliseconds <= 0:
             raise UserError(f"--target-latency {self.milliseconds}: milliseconds, above 0")
-        if min(self.steps, self.epochs) < 1 or self.learning_rate <= 0:
-            raise UserError("--steps, --epochs and --learning-rate must be above 0")
+        if min(self.steps, self.epochs, self.round_to) < 1 or self.learning_rate <= 0:
+            raise UserError("--steps, --epochs, --round-to and --learning-rate must be above 0")
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def prune(
     current = loaded
     for step in range(1, aim.steps + 1):
         run = out / f"step{step}"
-        small = cut(current.model, loaded.size, _goal(aim, step, stages[0], loaded.size, latency))
+        small = cut(current.model, loaded.size, _goal(aim, step, stages[0], loaded.size, latency), aim.round_to)
         layers = narrowed_layers(build_network(replace(recipe, layers=())), small)
         narrowed = replace(
             recipe, layers=layers, learning_rate=aim.learning_rate, identities=aim.identities or recipe.identities,

@@ -30,6 +30,9 @@ class Prune:
     """Share of the multiply-accumulates to keep; 0.5 where no target is given."""
     target_latency: float | None = None
     """Milliseconds of a crop in ONNX Runtime, FP32, on this machine, instead."""
+    round_to: int = 8
+    """Channels of a layer come in multiples of it: 8 for tensor cores and 8-bit kernels, 16 for ONNX Runtime's float
+    kernels on AVX-512."""
     steps: int = 3
     """Cuts."""
     epochs: int = 4
@@ -58,7 +61,7 @@ class Prune:
 
         share = 0.5 if self.target_macs is None and self.target_latency is None else self.target_macs
         aim = Aim(
-            macs=share, milliseconds=self.target_latency, steps=self.steps, epochs=self.epochs,
+            macs=share, milliseconds=self.target_latency, round_to=self.round_to, steps=self.steps, epochs=self.epochs,
             steps_per_epoch=self.steps_per_epoch, learning_rate=self.learning_rate, identities=self.identities,
             seed=self.seed, amp=self.amp,
         )  # fmt: skip

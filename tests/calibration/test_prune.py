@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 import torch
-from edge_reid_calibration.cut import ROUND_TO, cut, picture_macs
+from edge_reid_calibration.cut import cut, picture_macs
 from edge_reid_calibration.prune import Aim, prune
 from edge_reid_export.fold import FoldedBranch
 from edge_reid_export.fold_block import Streams
@@ -74,10 +74,11 @@ def test_a_system_is_cut_to_half_and_is_whole(name: str) -> None:
         assert all(a.weight is b.weight for a, b in zip(*convolutions, strict=True)), "common weights stay common"
 
 
-def test_cut_layers_come_in_eights_and_gates_and_last_maps_stay() -> None:
+@pytest.mark.parametrize("multiple", [8, 16])
+def test_cut_layers_come_in_multiples_and_gates_and_last_maps_stay(multiple: int) -> None:
     network = lively(small("baseline"))
     goal = picture_macs(network, SIZE) / 2
-    pruned = cut(network, SIZE, lambda each: picture_macs(each, SIZE) <= goal)
+    pruned = cut(network, SIZE, lambda each: picture_macs(each, SIZE) <= goal, multiple)
     kept = dict(network.named_modules())
     for name, module in pruned.named_modules():
         before = kept[name]
@@ -86,7 +87,7 @@ def test_cut_layers_come_in_eights_and_gates_and_last_maps_stay() -> None:
             and isinstance(before, nn.Conv2d)
             and module.out_channels != before.out_channels
         ):
-            assert module.out_channels % ROUND_TO == 0
+            assert module.out_channels % multiple == 0
         if isinstance(module, ChannelGate) and isinstance(before, ChannelGate):
             assert module.fc1.out_channels == before.fc1.out_channels
     assert pruned.channels[4] == network.channels[4] == pruned.maps(torch.zeros(1, 3, *SIZE), "visible")[4].shape[1]
