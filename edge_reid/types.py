@@ -26,6 +26,9 @@ class Sample:
     modality: Modality
 
 
+MOST_LOST = 0.5
+"""Percentage points of rank-1 or mAP that fewer bits may cost in either direction, unless somebody says otherwise."""
+
 IGNORE = 255
 """The label of a pixel that counts in no part: erased, unknown, or of a picture without a label map."""
 

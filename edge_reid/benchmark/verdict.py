@@ -8,10 +8,7 @@ from typing import NamedTuple
 from edge_reid.benchmark.rivals import PLAIN
 from edge_reid.benchmark.rows import Kind, Row
 from edge_reid.bundle import Manifest
-from edge_reid.types import MODALITIES, Modality
-
-GATE = 1.0
-"""Points of rank-1 or mAP that fewer bits may cost in either direction; the export's default."""
+from edge_reid.types import MODALITIES, MOST_LOST, Modality
 
 WORTH, WORTH_FOR_NOTHING = 1.1, 1.02
 """How many times as fast as FP32 fewer bits must be: where they cost accuracy, and where they cost none."""
@@ -85,14 +82,14 @@ def _upshot(ratio: float, loss: float | None) -> str:
     verdict = "worth it" if is_worth(ratio, loss) else "not worth it"
     if loss is None:
         return "at a cost in accuracy that is not known (give --data): not to be trusted"
-    if loss > GATE:
-        return f"and costs {loss:.1f} points, more than {GATE:g}: not worth it"
+    if loss > MOST_LOST:
+        return f"and costs {loss:.1f} points, more than {MOST_LOST:g}: not worth it"
     return f"and costs {loss:.1f} points: {verdict}" if loss >= LEAST_LOSS else f"and costs no accuracy: {verdict}"
 
 
 def is_worth(ratio: float, loss: float | None) -> bool:
     """Whether fewer bits that are `ratio` times as fast as FP32 and cost `loss` points should be used."""
-    return loss is not None and loss <= GATE and ratio >= (WORTH if loss >= LEAST_LOSS else WORTH_FOR_NOTHING)
+    return loss is not None and loss <= MOST_LOST and ratio >= (WORTH if loss >= LEAST_LOSS else WORTH_FOR_NOTHING)
 
 
 def times(rows: Sequence[Row], batch: int, kind: Kind) -> Times | None:
@@ -112,7 +109,7 @@ def pick(rows: Sequence[Row], lost: Losses) -> tuple[Times | None, str]:
     pool = [
         one
         for kind in _kinds(rows)
-        if kind.engine not in ("torch", *_rivals(rows)) and (points := lost[kind]) is not None and points <= GATE
+        if kind.engine not in ("torch", *_rivals(rows)) and (points := lost[kind]) is not None and points <= MOST_LOST
         if (one := times(rows, 1, kind)) and len(one.ms) == len(MODALITIES)
     ]
     if not pool:

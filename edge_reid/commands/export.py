@@ -12,6 +12,7 @@ from tyro.conf import Positional
 from edge_reid.errors import UserError
 from edge_reid.progress import print_table
 from edge_reid.reference import checkpoint_file
+from edge_reid.types import MOST_LOST
 
 if TYPE_CHECKING:
     from edge_reid.bundle import Accuracy, Manifest
@@ -31,7 +32,7 @@ class Export:
     """Kinds of devices that INT8 and FP16 graphs are for: arm, tensorrt, tensorrt-dense, x86, x86-vnni, or a .toml."""
     calibration: Path | None = None
     """Data folder: its training people calibrate, its test people are the gate."""
-    gate: float = 0.5
+    gate: float = MOST_LOST
     """Points of rank-1 or mAP that fewer bits may cost in either direction. INT8 that costs more has layers given back
     to floating point, worst first, until it does not."""
     method: Literal["percentile", "min-max", "entropy", "mse"] = "percentile"

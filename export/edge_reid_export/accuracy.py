@@ -15,7 +15,7 @@ from edge_reid.data.folder import FolderDataset
 from edge_reid.engines.onnxruntime_engine import open_engine
 from edge_reid.errors import UserError
 from edge_reid.evaluation import Embedded, both_directions, extract
-from edge_reid.types import MODALITIES, Modality
+from edge_reid.types import MODALITIES, MOST_LOST, Modality
 
 _METRICS = {"rank1": "rank-1", "mean_ap": "mAP"}
 
@@ -23,8 +23,7 @@ _METRICS = {"rank1": "rank-1", "mean_ap": "mAP"}
 class Gate(NamedTuple):
     """What fewer bits may cost."""
 
-    points: float = 0.5
-    """Percentage points of rank-1 or mAP in either direction."""
+    points: float = MOST_LOST
     cosine: float = 0.98
     """What all but a hundredth of the embeddings must reach with those in float32."""
     force: bool = False
