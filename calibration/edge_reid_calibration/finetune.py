@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
 from torch import nn
@@ -29,8 +28,8 @@ def finetuned(
     *,
     steps: int = 200,
     tell: Callable[[int, float], None] | None = None,
-) -> onnx.ModelProto:
-    """The quantizer's float graph with weights and biases that stand rounding better.
+) -> Quantizer:
+    """The quantizer, its graph with weights and biases that stand rounding better.
 
     Scales of activations stay those of the calibration, scales of weights follow the weights; the learning rate falls
     to 0 along a cosine.
@@ -60,8 +59,8 @@ def finetuned(
         optimizer.step()
         schedule.step()
         if tell:
-            tell(step + 1, float(distance))
-    return student.tuned(quantizer.model)
+            tell(step + 1, distance.item())
+    return quantizer.with_weights_of(student.tuned(quantizer.model))
 
 
 def _usual_size(weight: nn.Parameter) -> float:

@@ -17,9 +17,10 @@ reference model and the demo's: extremes 0.94 and 0.69, the central 99.999 % 0.3
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import onnx
@@ -42,10 +43,6 @@ class Calibration:
     """Take the mean error of rounded weights back in the biases."""
     finetune: int = 0
     """Steps of quantisation-aware fine-tuning, see `finetune`."""
-
-    def after_finetuning(self) -> Calibration:
-        """For the tuned graph, whose channels are as the tuning left them."""
-        return replace(self, equalize=False, finetune=0)
 
 
 class Quantized(NamedTuple):
@@ -76,6 +73,12 @@ class Quantizer:
         self.kept = kept_float(model, scheme)
         self._ranges: Ranges = {}
         self._inputs: dict[str, Channels] = {}
+
+    def with_weights_of(self, tuned: onnx.ModelProto) -> Quantizer:
+        """The same with the weights of a graph that was tuned under these ranges, which therefore stay."""
+        other = copy.copy(self)
+        other.model, other._ranges, other._inputs = tuned, dict(self._ranges), {}
+        return other
 
     def layers(self) -> list[str]:
         """The names of the nodes that the scheme quantises, in order, but for those that only move values."""

@@ -15,10 +15,10 @@ from edge_reid_calibration import Calibration, Quantizer, Scheme
 from edge_reid_calibration.finetune import finetuned
 from edge_reid_calibration.qdq import Graph, activation_scales, place
 from edge_reid_calibration.torch_graph import Rounding, TorchGraph
-from edge_reid_export.parity import noise_crops
 from edge_reid_export.targets import get, names
 from numpy.typing import NDArray
 
+from edge_reid.engines.agreement import made_up_crops
 from edge_reid.errors import UserError
 from edge_reid.types import MODALITIES, Modality
 from tests.calibration.graphs import light_chunks, light_model, values
@@ -27,7 +27,7 @@ SIZE = (64, 32)
 
 
 def chunks() -> Iterator[NDArray[np.uint8]]:
-    yield noise_crops("thermal", SIZE, 8)
+    yield made_up_crops("thermal", SIZE, 8)
 
 
 def run(model: onnx.ModelProto, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -39,7 +39,7 @@ def run(model: onnx.ModelProto, crops: NDArray[np.uint8]) -> NDArray[np.float32]
 @pytest.mark.parametrize("modality", MODALITIES)
 def test_the_module_computes_what_onnxruntime_computes(tiny_bundle: Path, modality: Modality) -> None:
     model = onnx.load(tiny_bundle / f"{modality}.fp32.onnx")
-    crops = noise_crops(modality, SIZE)
+    crops = made_up_crops(modality, SIZE)
     with torch.no_grad():
         np.testing.assert_allclose(TorchGraph(model)(torch.from_numpy(crops)).numpy(), run(model, crops), atol=1e-5)
 
@@ -70,7 +70,7 @@ def test_tuning_brings_the_rounded_graph_nearer_to_the_float_one(tiny_bundle: Pa
     distances: list[float] = []
     tuned = finetuned(quantizer, itertools.repeat(crops), steps=30, tell=lambda _, value: distances.append(value))
     assert np.mean(distances[-5:]) < 0.7 * np.mean(distances[:2])
-    after = Quantizer(tuned, chunks, scheme, how.after_finetuning()).quantized().model
+    after = tuned.quantized().model
     true = run(model, crops)
     before = quantizer.quantized().model
     assert (run(after, crops) * true).sum(axis=1).mean() > (run(before, crops) * true).sum(axis=1).mean()
