@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edge_reid.bundle import BundleFile, Layers, Precision, describe
 from edge_reid.data.folder import FolderDataset
+from edge_reid.engines.agreement import made_up_crops
 from edge_reid.preprocess import read_crop
 from edge_reid.training.checkpoint import LoadedModel
 from edge_reid.types import MODALITIES, Modality, Sample
@@ -25,7 +26,7 @@ from edge_reid_export.fold_block import Streams
 from edge_reid_export.give_back import Int8Graphs, settle
 from edge_reid_export.half import halved
 from edge_reid_export.onnx_graph import write_graph
-from edge_reid_export.parity import check_parity, noise_crops
+from edge_reid_export.parity import check_parity
 from edge_reid_export.targets import Target
 
 FINETUNE_BATCH = 16
@@ -48,7 +49,7 @@ class Source(NamedTuple):
         metadata = {"recipe": loaded.recipe, "modality": modality, "size": f"{loaded.size[0]}x{loaded.size[1]}"}
         metadata |= {"checkpoint_sha256": self.sha256, "crops": "uint8, BGR or grey, 0..255; nothing to normalise"}
         branch = loaded.model.branch(modality)
-        crops = noise_crops(modality, loaded.size)
+        crops = made_up_crops(modality, loaded.size)
         write_graph(FoldedBranch(branch, modality, loaded.size, streams), torch.from_numpy(crops[:2]), path, metadata)
         check_parity(branch, path, crops)
 
@@ -126,8 +127,7 @@ def quantizer(
     from edge_reid_calibration.finetune import finetuned
 
     training = [sample for sample in pictures.dataset.train() if sample.modality == modality]
-    tuned = finetuned(made, _batches(training, size), steps=how.finetune, tell=partial(_tell_step, tell, modality))
-    return Quantizer(tuned, chunks, target.int8, how.after_finetuning())
+    return finetuned(made, _batches(training, size), steps=how.finetune, tell=partial(_tell_step, tell, modality))
 
 
 def _batches(samples: list[Sample], size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:

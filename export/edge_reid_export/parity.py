@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from edge_reid.errors import CheckFailed
-from edge_reid.types import Modality
 
 BATCHES = (1, 3, 8)
 
@@ -39,11 +38,3 @@ def check_parity(branch: nn.Module, path: Path, crops: NDArray[np.uint8]) -> Non
                 f"{path.name}: at batch {batch} it is off PyTorch by {difference:.2g} (at most {MOST_DIFFERENCE:g})"
                 f" and cosine {cosine:.6f} (at least {LEAST_COSINE}); report this with the checkpoint"
             )
-
-
-def noise_crops(modality: Modality, size: tuple[int, int], count: int = max(BATCHES)) -> NDArray[np.uint8]:
-    """Crops of random blocks, `(count, H, W, 3)` or `(count, H, W)`: no data is needed to compare two networks."""
-    height, width = size
-    planes = (3,) if modality == "visible" else ()
-    blocks = np.random.default_rng(0).integers(0, 256, (count, height // 16, width // 16, *planes), dtype=np.uint8)
-    return blocks.repeat(16, axis=1).repeat(16, axis=2)

@@ -13,12 +13,13 @@ from edge_reid_calibration import Calibration, Quantizer, load_chunks
 from edge_reid_export.accuracy import Gate, Judge, Measured, match_threshold, shortfalls
 from edge_reid_export.export import export, pools_of
 from edge_reid_export.give_back import Int8Graphs, settle
-from edge_reid_export.parity import check_parity, noise_crops
+from edge_reid_export.parity import check_parity
 from edge_reid_export.sensitivity_report import report_sensitivity
 from edge_reid_export.targets import Target, get
 
 from edge_reid.bundle import Bundle, Layers, Result
 from edge_reid.data.folder import FolderDataset
+from edge_reid.engines.agreement import made_up_crops
 from edge_reid.errors import CheckFailed, UserError
 from edge_reid.evaluation import Embedded
 from edge_reid.files import sha256
@@ -90,7 +91,7 @@ def test_no_shape_arithmetic_and_no_batch_norm_is_left(tiny_bundle: Path, modali
 
 def test_a_graph_that_computes_something_else_fails_its_check(tiny_bundle: Path, tiny_checkpoint: Path) -> None:
     branch = load_model(tiny_checkpoint).model.branch("thermal")
-    crops = noise_crops("thermal", (64, 32))
+    crops = made_up_crops("thermal", (64, 32))
     check_parity(branch, tiny_bundle / "thermal.fp32.onnx", crops)
     with torch.no_grad():
         next(branch.head.parameters())[::2].mul_(1.5)

@@ -9,9 +9,9 @@ import onnx
 import onnxruntime
 import pytest
 from edge_reid_export import targets
-from edge_reid_export.parity import noise_crops
 from onnx import TensorProto
 
+from edge_reid.engines.agreement import made_up_crops
 from edge_reid.errors import UserError
 from edge_reid.types import MODALITIES, Modality
 
@@ -76,7 +76,7 @@ def test_a_graph_for_tensorrt_has_its_precision_in_its_types(
 
 @pytest.mark.parametrize("modality", MODALITIES)
 def test_graphs_for_tensorrt_compute_nearly_the_same(tiny_bundle: Path, modality: Modality) -> None:
-    crops = noise_crops(modality, (64, 32))
+    crops = made_up_crops(modality, (64, 32))
 
     def embed(name: str) -> np.ndarray:  # type: ignore[type-arg]
         session = onnxruntime.InferenceSession(tiny_bundle / name, providers=["CPUExecutionProvider"])
