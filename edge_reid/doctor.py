@@ -20,12 +20,21 @@ import numpy as np
 from edge_reid.bundle import Bundle
 from edge_reid.engines.inventory import State, inventory
 from edge_reid.errors import UserError
-from edge_reid.machine import ROOT, board, cameras, cuda, gpus, installed_version, jetpack, processor
+from edge_reid.machine import (
+    LEAST_TENSORRT,
+    ROOT,
+    board,
+    cameras,
+    cuda,
+    gpus,
+    installed_version,
+    jetpack,
+    processor,
+    version_of,
+)
 from edge_reid.types import Json
 
 LEAST_DISK = 2 * 2**30
-
-LEAST_TENSORRT = (10, 3)
 
 
 @dataclass(frozen=True)
@@ -190,10 +199,14 @@ def _optional(package: str, purpose: str, extra: str) -> Check:
 def tensorrt(root: Path = ROOT) -> Check:
     """TensorRT and pycuda; on a Jetson they are the system's, and an environment sees them only if it was told to."""
     purpose = "compiles and runs engines on NVIDIA GPUs"
-    version, pycuda, graphs = (installed_version(name) for name in ("tensorrt", "pycuda", "cuda-bindings"))
+    version, pycuda = (installed_version(name) for name in ("tensorrt", "pycuda"))
+    if version and version_of(version) < LEAST_TENSORRT:
+        return Check("tensorrt", "absent", f"{version}, and edge-reid needs 10.3", "install TensorRT 10.3 or newer")
     if version and pycuda:
-        launches = f"cuda-bindings {graphs}" if graphs else "no cuda-python, so no CUDA graphs"
-        return Check("tensorrt", "ok", f"{version}, pycuda {pycuda}, {launches}; {purpose}")
+        graphs = installed_version("cuda-bindings") or installed_version("cuda-python")
+        launches = f"cuda-python {graphs}" if graphs else "no cuda-python, so no CUDA graphs: slower at small batches"
+        remedy = "" if graphs else "pip install cuda-python"
+        return Check("tensorrt", "ok", f"{version}, pycuda {pycuda}, {launches}; {purpose}", remedy)
     detail = f"no {'pycuda' if version else 'TensorRT'}; {purpose}"
     theirs = sorted((root / "usr" / "lib").glob("python3*/dist-packages/tensorrt"))
     if not version and theirs:

@@ -44,12 +44,21 @@ def installed_version(package: str) -> str | None:
         return None
 
 
+LEAST_TENSORRT = (10, 3)
+
+
+def version_of(text: str) -> tuple[int, int]:
+    """Major and minor of a version, (0, 0) where it has none."""
+    found = re.match(r"(\d+)\.(\d+)", text)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
 def machine() -> dict[str, Json]:
     """What the numbers depend on besides the bundle."""
     name, flags = processor()
     libraries: dict[str, Json] = {
         package: installed_version(package)
-        for package in ("numpy", "onnxruntime", "openvino", "ncnn", "torch")
+        for package in ("numpy", "onnxruntime", "openvino", "ncnn", "torch", "tensorrt", "pycuda")
         if installed_version(package)
     }
     return {
@@ -58,6 +67,7 @@ def machine() -> dict[str, Json]:
         "threads": thread_count(),
         "8_bit_instructions": " ".join(flags),
         "load_average": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "gpu": "; ".join(gpus()) or None,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         **libraries,

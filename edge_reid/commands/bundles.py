@@ -56,7 +56,9 @@ class Compile:
         for record in records:
             if isinstance(record, PlanRecord):
                 kernels = ", ".join(f"{count} {kind}" for kind, count in sorted(record.kernels.items()))
-                on_gpu = f"; {len(record.on_gpu)} layers stay on the GPU" if record.dla is not None else ""
+                on_gpu = ""
+                if record.dla is not None:
+                    on_gpu = f"; {len(record.on_gpu)} layers stay on the GPU: {', '.join(record.on_gpu) or 'none'}"
                 print(f"{record.modality} {record.precision} on {record.device}: {kernels}{on_gpu}")
 
 

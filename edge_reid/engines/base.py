@@ -111,6 +111,8 @@ class NetworkEngine:
     run: Callable[[NDArray[np.uint8]], NDArray[np.float32]] | None
     """`1..max_batch` crops to embeddings; None once closed."""
     max_batch: int = MAX_BATCH
+    least_batch: int = 1
+    """Crops that every call of the network has; what is missing is filled with black ones."""
     release: Callable[[], None] | None = None
     """Gives back what garbage collection does not; called once, at the end."""
     time_on_device: Callable[[NDArray[np.uint8]], DeviceTimes] | None = None
@@ -133,15 +135,21 @@ class NetworkEngine:
             raise ValueError(f"{self.name}: expected uint8 crops (N, {str(shape)[1:]}, got {crops.dtype} {crops.shape}")
         embeddings = np.empty((len(crops), self.embedding_dim), dtype=np.float32)
         for start in range(0, len(crops), self.max_batch):
-            chunk = slice(start, start + self.max_batch)
-            embeddings[chunk] = self.run(np.ascontiguousarray(crops[chunk]))
+            chunk = crops[start : start + self.max_batch]
+            embeddings[start : start + len(chunk)] = self.run(self._filled(chunk))[: len(chunk)]
         return embeddings
+
+    def _filled(self, crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        missing = self.least_batch - len(crops)
+        if missing > 0:
+            return np.concatenate([crops, np.zeros((missing, *crops.shape[1:]), np.uint8)])
+        return np.ascontiguousarray(crops)
 
     def device_times(self, crops: NDArray[np.uint8]) -> DeviceTimes | None:
         """See `Engine.device_times`."""
         if self.time_on_device is None or not 1 <= len(crops) <= self.max_batch:
             return None
-        return self.time_on_device(np.ascontiguousarray(crops))
+        return self.time_on_device(self._filled(crops))
 
     def close(self) -> None:
         """See `Engine.close`."""

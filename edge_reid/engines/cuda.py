@@ -8,6 +8,7 @@ then replayed as a CUDA graph: one launch for all kernels of a small network. Ne
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import threading
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from edge_reid.engines.base import DeviceTimes
 from edge_reid.errors import UserError
+from edge_reid.machine import board
 
 Launch = Callable[[int, int], None]
 """Puts the network's work for so many crops on a stream, given as a number."""
@@ -41,6 +43,7 @@ class CudaMemory:
         """
         self._lock = threading.Lock()
         self._graphs: dict[int, Any] = {}
+        self._scratch: list[Any] = []
         self._closed = False
         self._context = gpu(device).retain_primary_context()
         try:
@@ -57,6 +60,19 @@ class CudaMemory:
     def addresses(self) -> tuple[int, int]:
         """Of the network's input and output on the device."""
         return int(self._input), int(self._output)
+
+    def scratch(self, size: int) -> int:
+        """The address of so many bytes more on the device, which are given back with the rest.
+
+        Raises:
+            UserError: there is too little memory.
+        """
+        with self._lock, self._current():
+            try:
+                self._scratch.append(cuda.mem_alloc(max(size, 1)))
+            except cuda.Error as error:
+                raise UserError(f"device cuda: {error}; close other programs, or build for fewer crops") from error
+        return int(self._scratch[-1])
 
     def run(self, crops: NDArray[np.uint8], launch: Launch) -> NDArray[np.float32]:
         """Move crops there, compute, move embeddings back: `(n, ...) -> (n, D)`, the caller's to keep."""
@@ -96,7 +112,7 @@ class CudaMemory:
                 for graph in self._graphs.values():
                     _checked(_runtime().cudaGraphExecDestroy(graph))
                 self._graphs.clear()
-                for memory in (self._input, self._output, self._crops.base, self._embeddings.base):
+                for memory in (self._input, self._output, *self._scratch, self._crops.base, self._embeddings.base):
                     memory.free()
                 del self._stream
             self._context.detach()
@@ -148,6 +164,12 @@ def gpu(number: int = 0) -> Any:
         raise UserError(f"device cuda:{number}: {error}; `edge-reid doctor` tells what this machine has") from error
 
 
+def gpu_name(number: int = 0) -> str:
+    """What a plan is built for: the GPU, and on a Jetson the board, for all boards of a family call their GPU alike."""
+    return ", ".join(filter(None, [str(gpu(number).name()), board()]))
+
+
+@functools.cache
 def _runtime() -> Any:
     """cuda-python's runtime under either of its names, None without it."""
     for name in ("cuda.bindings.runtime", "cuda.cudart"):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edge_reid.bundle import Manifest, Precision
 from edge_reid.engines.base import EngineFacts, NetworkEngine, check_shape
 from edge_reid.engines.compiled import Compiled
-from edge_reid.engines.cuda import CudaMemory, gpu
+from edge_reid.engines.cuda import CudaMemory, gpu_name
 from edge_reid.engines.plan import PLAN, usable
 from edge_reid.engines.tensorrt_log import Log
 from edge_reid.errors import UserError
@@ -33,7 +33,7 @@ def open_engine(manifest: Manifest, file: Path, modality: Modality, precision: P
     began = time.perf_counter()
     version = str(trt.__version__)
     compiled = Compiled(file, "tensorrt", modality, precision)
-    record = usable(compiled, tensorrt=version, gpu=str(gpu().name()))
+    record = usable(compiled, tensorrt=version, gpu=gpu_name())
     size, most = manifest.input_size, record.batches[2]
     crop = (*size, 3) if modality == "visible" else size
     network = _Network(compiled, crop, manifest.embedding_dim, most, record.dla)
@@ -54,13 +54,19 @@ def open_engine(manifest: Manifest, file: Path, modality: Modality, precision: P
         facts,
         network.run,
         max_batch=most,
+        least_batch=record.batches[0],
         release=network.close,
         time_on_device=lambda crops: network.memory.device_times(crops, network.launch),
     )
 
 
 class _Network:
-    """A plan on the GPU, with the memory that it computes in."""
+    """A plan on the GPU, with the memory that it computes in.
+
+    Each number of crops has an execution context of its own, for a recorded CUDA graph holds only as long as the
+    context that it was recorded from keeps its shapes. The contexts never compute at the same time, so that they share
+    one piece of memory.
+    """
 
     def __init__(
         self, compiled: Compiled, crop: tuple[int, ...], embedding_dim: int, most: int, dla: int | None
@@ -73,33 +79,42 @@ class _Network:
             if dla is not None:
                 self.runtime.DLA_core = dla
             self.engine: trt.ICudaEngine | None = self.runtime.deserialize_cuda_engine(self.plan.read_bytes())
-            self.context: trt.IExecutionContext | None = (
-                None if self.engine is None else self.engine.create_execution_context()
-            )
-        if self.engine is None or self.context is None:
+        self.contexts: dict[int, trt.IExecutionContext] = {}
+        if self.engine is None:
             self.close()
             raise compiled.refusal(self.plan, f"TensorRT {trt.__version__} does not load it: {self.log.last()}")
+        self.scratch = self.memory.scratch(self.engine.device_memory_size_v2)
         names = [self.engine.get_tensor_name(number) for number in range(self.engine.num_io_tensors)]
         sides = {self.engine.get_tensor_mode(name): name for name in names}
-        self.source, target = sides[trt.TensorIOMode.INPUT], sides[trt.TensorIOMode.OUTPUT]
-        taken, made = self.engine.get_tensor_shape(self.source), self.engine.get_tensor_shape(target)
+        self.source, self.target = sides[trt.TensorIOMode.INPUT], sides[trt.TensorIOMode.OUTPUT]
+        taken, made = self.engine.get_tensor_shape(self.source), self.engine.get_tensor_shape(self.target)
         self.size, self.embedding_dim = (int(taken[1]), int(taken[2])), int(made[1])
-        for name, address in zip((self.source, target), self.memory.addresses, strict=True):
-            self._agreed(self.context.set_tensor_address(name, address), f"the address of {name}")
 
     def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         return self.memory.run(crops, self.launch)
 
     def launch(self, count: int, stream: int) -> None:
-        if self.context is None:
+        if count not in self.contexts:
+            self.contexts[count] = self._context(count)
+        self._agreed(self.contexts[count].execute_async_v3(stream), "a run")
+
+    def _context(self, count: int) -> trt.IExecutionContext:
+        if self.engine is None:
             raise RuntimeError(f"{self.plan}: used after close(); load the engine again")
-        self._agreed(self.context.set_input_shape(self.source, (count, *self.crop)), f"{count} crops")
-        self._agreed(self.context.execute_async_v3(stream), "a run")
+        context = self.engine.create_execution_context(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
+        if context is None:
+            raise RuntimeError(f"{self.plan}: TensorRT {trt.__version__} made no context: {self.log.last()}")
+        context.set_device_memory(self.scratch, self.engine.device_memory_size_v2)
+        for name, address in zip((self.source, self.target), self.memory.addresses, strict=True):
+            self._agreed(context.set_tensor_address(name, address), f"the address of {name}")
+        self._agreed(context.set_input_shape(self.source, (count, *self.crop)), f"{count} crops")
+        return context
 
     def close(self) -> None:
         """TensorRT's objects go first: they hold memory of the context that goes with `memory`."""
         with self.memory.current():
-            self.context = self.engine = None
+            self.contexts.clear()
+            self.engine = None
             del self.runtime
         self.memory.close()
 

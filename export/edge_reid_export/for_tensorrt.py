@@ -12,14 +12,14 @@ from pydantic import BaseModel, ConfigDict
 from edge_reid.engines.compiled import Compiled
 from edge_reid.engines.plan import PLAN, PlanRecord
 from edge_reid.errors import CheckFailed, UserError
+from edge_reid.machine import LEAST_TENSORRT, version_of
 from edge_reid_export.compile import Built, Wish
-from edge_reid_export.process import last_line, run_apart
-
-REFUSED = 2
-"""Exit code of a process that says in one line what is wrong with what it was asked."""
+from edge_reid_export.process import REFUSED, last_line, run_apart
 
 MOST_WORKSPACE = 1024
 """MiB; small networks gain nothing from more."""
+
+_NEWER = "install 10.3 or newer (JetPack 6.1), or take --engine ort"
 
 NO_INT8 = ((5, 3), (6, 2))
 """Compute capabilities of Jetson Nano and TX2."""
@@ -47,12 +47,18 @@ def build(job: Compiled, wish: Wish) -> Built:
     best = min(4, most) if wish.best_batch is None else wish.best_batch
     if not 1 <= best <= most:
         raise UserError(f"--best-batch {best}: from 1 to --max-batch {most}")
+    if wish.workspace is not None and wish.workspace < 1:
+        raise UserError(f"--workspace {wish.workspace}: MiB, 1 or more")
     device = Device.model_validate(_own_process("edge_reid_export.tensorrt_device", {}))
+    if version_of(device.tensorrt) < LEAST_TENSORRT:
+        raise UserError(
+            f"TensorRT {device.tensorrt} is too old, it has no strongly typed networks with 8 bits; {_NEWER}"
+        )
     if job.precision == "int8" and device.compute_capability in NO_INT8:
         raise UserError(f"--precision int8: {device.gpu} has no 8-bit arithmetic; pass --precision fp16")
     plan = job.path(PLAN)
     batches = (1, best, most) if wish.dla is None else (best,) * 3
-    name = f"{device.gpu}-{device.tensorrt}".replace(" ", "-").replace("/", "-")
+    name = re.sub(r"[^\w.]+", "-", f"{device.gpu}-{device.tensorrt}")
     asked = {
         "source": str(job.source), "out": str(plan), "timing_cache": str(plan.parent / f"{name}.timing"),
         "batches": batches, "workspace_mib": wish.workspace or min(MOST_WORKSPACE, device.free_mib // 4),

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from edge_reid.errors import CheckFailed
 
+REFUSED = 2
+"""Exit code of a process that says in one line what is wrong with what it was asked."""
+
 
 def run_apart(words: Sequence[str | Path], *, text: str = "", cwd: Path | None = None) -> tuple[int, str, str]:
     """Run a process to its end: exit code, standard output, standard error.

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from edge_reid.engines.tensorrt_log import Log
 from edge_reid.errors import UserError
 from edge_reid.files import atomic_file
+from edge_reid_export.process import REFUSED
 
 
 class BuildPlan(BaseModel):
@@ -122,7 +123,7 @@ def main() -> int:
         built = build(BuildPlan.model_validate_json(sys.stdin.read()))
     except UserError as error:
         print(error, file=sys.stderr)
-        return 2
+        return REFUSED
     print(built.model_dump_json())
     return 0
 

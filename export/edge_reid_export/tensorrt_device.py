@@ -8,8 +8,9 @@ import sys
 import pycuda.driver as cuda
 import tensorrt as trt
 
-from edge_reid.engines.cuda import gpu
+from edge_reid.engines.cuda import gpu, gpu_name
 from edge_reid.errors import UserError
+from edge_reid_export.process import REFUSED
 
 
 def main() -> int:
@@ -18,11 +19,11 @@ def main() -> int:
         device = gpu()
     except UserError as error:
         print(error, file=sys.stderr)
-        return 2
+        return REFUSED
     device.retain_primary_context().push()
     free, _ = cuda.mem_get_info()
     cuda.Context.pop()
-    told = {"tensorrt": str(trt.__version__), "gpu": device.name(), "free_mib": free >> 20}
+    told = {"tensorrt": str(trt.__version__), "gpu": gpu_name(), "free_mib": free >> 20}
     print(json.dumps({**told, "compute_capability": device.compute_capability()}))
     return 0
 

@@ -25,7 +25,7 @@ def tiny_crops(modality: Modality, count: int, size: tuple[int, int] = (64, 32))
     return blocks.repeat(size[0] // 8, axis=1).repeat(size[1] // 4, axis=2)
 
 
-def counting_engine(batches: list[int], max_batch: int = 4) -> NetworkEngine:
+def counting_engine(batches: list[int], max_batch: int = 4, least_batch: int = 1) -> NetworkEngine:
     """Embeds a thermal crop as its first pixel and its sum's parity; notes the size of each call."""
     buffer = np.zeros((max_batch, 2), dtype=np.float32)
 
@@ -35,7 +35,7 @@ def counting_engine(batches: list[int], max_batch: int = 4) -> NetworkEngine:
         return buffer[: len(crops)]
 
     facts = EngineFacts("fake", "fp32", "cpu", 1, "0", "file", 0, 0.0)
-    return NetworkEngine("thermal", 2, (2, 2), facts, run, max_batch)
+    return NetworkEngine("thermal", 2, (2, 2), facts, run, max_batch, least_batch)
 
 
 def test_importing_engines_and_bundles_imports_neither_torch_nor_onnxruntime() -> None:
@@ -52,6 +52,15 @@ def test_more_crops_than_max_batch_are_split_and_keep_their_order() -> None:
     embeddings = counting_engine(batches).embed(crops)
     assert batches == [4, 4, 1]
     assert embeddings[:, 0].tolist() == list(range(9))
+
+
+def test_an_engine_with_a_fixed_batch_gets_that_many_and_gives_as_many_as_were_asked() -> None:
+    batches: list[int] = []
+    crops = np.arange(1, 7, dtype=np.uint8)[:, None, None].repeat(2, 1).repeat(2, 2)
+    engine = counting_engine(batches, least_batch=4)
+    assert engine.embed(crops)[:, 0].tolist() == [1, 2, 3, 4, 5, 6]
+    assert engine.embed(crops[:1])[:, 0].tolist() == [1]
+    assert batches == [4, 4, 4]
 
 
 def test_no_crops_give_no_embeddings() -> None:

@@ -50,6 +50,16 @@ def test_every_batch_size_is_recorded_once_and_replayed() -> None:
     network.memory.close()
 
 
+def test_without_cuda_python_every_call_launches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_reid.engines.cuda._runtime", lambda: None)
+    network = Copying()
+    for seed, count in enumerate([1, 8, 1]):
+        wanted = numbers(count, seed)
+        np.testing.assert_array_equal(network.run(wanted), wanted)
+    assert network.launched == 3
+    network.memory.close()
+
+
 def test_results_are_the_callers_to_keep() -> None:
     network = Copying()
     first = network.run(numbers(2, 0))
