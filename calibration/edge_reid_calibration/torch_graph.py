@@ -113,15 +113,16 @@ class Rounding:
 
 
 def _convolution(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
-    rows, columns, *ends = attributes.get("pads", (0, 0, 0, 0))
-    if [rows, columns] != ends:
+    axes = inputs[1].dim() - 2
+    pads = tuple(attributes.get("pads", (0, 0) * axes))
+    if pads[:axes] != pads[axes:]:
         raise UserError(
             "--qat: the graph has a convolution with uneven padding, which cannot be tuned; leave --qat out"
         )
-    made: Tensor = F.conv2d(
+    made: Tensor = (F.conv1d, F.conv2d)[axes - 1](
         inputs[0], inputs[1], inputs[2] if len(inputs) > 2 else None,
-        stride=tuple(attributes.get("strides", (1, 1))), padding=(rows, columns),
-        dilation=tuple(attributes.get("dilations", (1, 1))), groups=int(attributes.get("group", 1)),
+        stride=tuple(attributes.get("strides", (1,) * axes)), padding=pads[:axes],
+        dilation=tuple(attributes.get("dilations", (1,) * axes)), groups=int(attributes.get("group", 1)),
     )  # fmt: skip
     return made
 
@@ -134,6 +135,23 @@ def _pool(pooling: Callable[..., Tensor], inputs: Sequence[Any], attributes: Att
 def _axes(inputs: Sequence[Any], attributes: Attributes) -> list[int]:
     axes: list[int] = inputs[1].tolist() if len(inputs) > 1 else list(attributes["axes"])
     return axes
+
+
+def _slice(inputs: Sequence[Any], _: Attributes) -> Tensor:
+    value, starts, ends = inputs[0], inputs[1].tolist(), inputs[2].tolist()
+    axes = inputs[3].tolist() if len(inputs) > 3 else range(len(starts))
+    steps = inputs[4].tolist() if len(inputs) > 4 else [1] * len(starts)
+    parts = [slice(None)] * value.dim()
+    for axis, *bounds in zip(axes, starts, ends, steps, strict=True):
+        parts[axis] = slice(*bounds)
+    sliced: Tensor = value[tuple(parts)]
+    return sliced
+
+
+def _pad(inputs: Sequence[Any], _: Attributes) -> Tensor:
+    befores, afters = inputs[1].reshape(2, -1).tolist()
+    pads = [number for pair in zip(reversed(befores), reversed(afters), strict=True) for number in pair]
+    return F.pad(inputs[0], pads, value=float(inputs[2]) if len(inputs) > 2 and inputs[2] is not None else 0.0)
 
 
 def _split(inputs: Sequence[Any], attributes: Attributes) -> tuple[Tensor, ...]:
@@ -182,10 +200,12 @@ _OPERATORS: dict[str, Callable[[Sequence[Any], Attributes], Tensor | tuple[Tenso
     "Conv": _convolution,
     "Div": lambda inputs, _: inputs[0] / inputs[1],
     "Gemm": _gemm,
+    "Greater": lambda inputs, _: inputs[0] > inputs[1],
     "GlobalAveragePool": lambda inputs, _: inputs[0].mean((2, 3), keepdim=True),
     "MatMul": lambda inputs, _: inputs[0] @ inputs[1],
     "MaxPool": partial(_pool, F.max_pool2d),
     "Mul": lambda inputs, _: inputs[0] * inputs[1],
+    "Pad": _pad,
     "Pow": lambda inputs, _: inputs[0] ** inputs[1],
     "ReduceL2": partial(_reduce, torch.linalg.vector_norm),
     "ReduceMax": partial(_reduce, torch.amax),
@@ -194,6 +214,7 @@ _OPERATORS: dict[str, Callable[[Sequence[Any], Attributes], Tensor | tuple[Tenso
     "Relu": lambda inputs, _: F.relu(inputs[0]),
     "Reshape": _reshape,
     "Sigmoid": lambda inputs, _: torch.sigmoid(inputs[0]),
+    "Slice": _slice,
     "Softmax": lambda inputs, attributes: inputs[0].softmax(attributes.get("axis", -1)),
     "Split": _split,
     "Sqrt": lambda inputs, _: inputs[0].sqrt(),

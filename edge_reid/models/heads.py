@@ -81,7 +81,7 @@ class EmbeddingHead(nn.Module):
         seen = part_logits = None
         if self.semantic is not None:
             found, part_logits, visible = self.semantic(maps)
-            seen = torch.cat([*(torch.ones_like(block[..., 0]) for block in blocks), visible], dim=1)
+            seen = F.pad(visible, (sum(block.shape[1] for block in blocks), 0), value=1.0)  # stripes always are
             blocks.append(found)
         parts = torch.cat(blocks, dim=1) if blocks else rows[:, :0, :0]
         parts_bn = self.parts_neck(torch.flatten(parts, 1)).reshape(parts.shape) if self.parts_neck else parts
@@ -94,8 +94,8 @@ class EmbeddingHead(nn.Module):
         parts = output.parts_bn if output.seen is None else output.parts_bn * output.seen.unsqueeze(2)
         halves = [half for half in (output.whole_bn, torch.flatten(parts, 1)) if half.shape[1]]
         if self.balanced:
-            halves = [F.normalize(half, dim=1) for half in halves]
-        return F.normalize(torch.cat(halves, dim=1), dim=1)
+            halves = [unit(half) for half in halves]
+        return unit(torch.cat(halves, dim=1))
 
 
 class Stripes(nn.Module):
@@ -212,6 +212,12 @@ def cubed_rows(maps: Tensor) -> Tensor:
     """
     positive = maps.float().clamp(min=SMALLEST)
     return (positive * positive * positive).mean(3)
+
+
+def unit(vectors: Tensor) -> Tensor:
+    """`(B, D)` over their lengths; as `F.normalize`, whose expansion would leave a shape in an exported graph."""
+    lengths: Tensor = vectors.norm(dim=1, keepdim=True)
+    return vectors / lengths.clamp(min=1e-12)
 
 
 def cube_root(values: Tensor) -> Tensor:

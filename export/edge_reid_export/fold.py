@@ -6,11 +6,14 @@ Shapes: B crops of H x W pixels, C channels, h x w a map's size, N parts of size
 
 from __future__ import annotations
 
+import copy
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck
 
+from edge_reid.models.attention import PartAttention, PixelClassifier
 from edge_reid.models.heads import EmbeddingHead, PartRelations, cubed_rows, stripe_bounds
 from edge_reid.models.input import MEAN, STD
 from edge_reid.models.osnet import ConvLayer, OSBlock
@@ -75,6 +78,9 @@ def _folded(module: nn.Module, streams: Streams) -> nn.Module:
             channels = next(weights.shape[0] for weights in children[0].parameters())
             children[-1] = mean_convolution(channels)
         return nn.Sequential(*children)
+    if isinstance(module, PartAttention):
+        module = copy.deepcopy(module)
+        _fold_norms(module)
     return module
 
 
@@ -126,11 +132,12 @@ class FoldedBottleneck(nn.Module):
 
 
 class EmbeddingOf(nn.Module):
-    """A head as it is, for those that have no faster form: `(B, C, h, w) -> (B, D)`, unit norm."""
+    """A head without BatchNorms, for those that have no faster form: `(B, C, h, w) -> (B, D)`, unit norm."""
 
     def __init__(self, head: EmbeddingHead) -> None:
         super().__init__()
-        self.head = head
+        self.head = copy.deepcopy(head)
+        _fold_norms(self.head)
 
     def forward(self, maps: Tensor) -> Tensor:
         return self.head.embedding(self.head(maps))
@@ -200,6 +207,32 @@ class Affine(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         return features * self.scale + self.shift
+
+
+def _fold_norms(module: nn.Module) -> None:
+    """Fold the BatchNorms inside of a module into the convolutions before or after them, or make them one product and
+    one sum."""
+    for name, child in module.named_children():
+        if isinstance(child, PixelClassifier):
+            module.register_module(name, _after_norm(*child))
+        elif isinstance(child, nn.Sequential) and len(child) > 1 and isinstance(child[1], nn.BatchNorm2d):
+            module.register_module(name, nn.Sequential(fused(child[0], child[1]), *child[2:]))
+        elif isinstance(child, nn.BatchNorm1d):
+            module.register_module(name, Affine(child))
+        else:
+            _fold_norms(child)
+
+
+def _after_norm(norm: nn.Module, conv: nn.Module) -> nn.Conv2d:
+    """One convolution for a BatchNorm and the 1x1 convolution after it."""
+    if not (isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)) or conv.bias is None:
+        raise TypeError(f"a BatchNorm2d and a Conv2d expected, got {type(norm).__name__} and {type(conv).__name__}")
+    folded = copy.deepcopy(conv)
+    zero, one = (torch.full((1, norm.num_features, 1, 1), value) for value in (0.0, 1.0))
+    shift = norm(zero)
+    folded.bias = nn.Parameter(conv(shift).flatten())
+    folded.weight.data = conv.weight * (norm(one) - shift)
+    return folded
 
 
 def _means(rows: int, counts: list[int]) -> Tensor:
