@@ -150,13 +150,13 @@ def test_the_line_from_people_to_a_benchmark(tmp_path: Path, capsys: pytest.Capt
     export = ["export", model, "--int8", "--calibration", people, "--target", target, "--out", bundle]
     manifest = answer([*export, "--gate", 100], capsys)
     assert manifest["gate_passed"] is True
-    timed = answer(["benchmark", bundle, "--data", people, "--batches", 1], capsys)
+    timed = answer(["benchmark", bundle, "--data", people, "--batches", 1, "--rivals"], capsys)
     rows = {(row["engine"], row["precision"], row["modality"]): row for row in timed["rows"]}
     assert len(rows) == 10
     for row in rows.values():
         assert row["rank1"] is not None and "synthetic" in row["protocol"]
         assert row["threads"] == timed["machine"]["threads"]
-    assert main(["benchmark", str(bundle), "--batches", "1"]) == 0
+    assert main(["benchmark", str(bundle), "--batches", "1", "--rivals"]) == 0
     assert "onnxruntime int8" in capsys.readouterr().out
     assert main(["export", str(model), "--out", str(bundle), "--overwrite"]) == 0
     assert "3 files" in capsys.readouterr().out

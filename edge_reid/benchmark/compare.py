@@ -25,7 +25,7 @@ WORSE_COSINE = 0.002
 MORE_BYTES = 0.1
 """Share by which a file or the peak memory may grow."""
 
-_MACHINE = ("processor", "board", "threads", "system")
+_MACHINE = ("processor", "board", "gpu", "threads", "system")
 """What must be the same for times to be compared."""
 
 State = Literal["same", "better", "worse"]

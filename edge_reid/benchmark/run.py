@@ -7,8 +7,9 @@ import importlib.util
 import shlex
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple, get_args
@@ -149,25 +150,27 @@ def _open_all(
     """The engines that open, and a row for each; what does not open has its reason there. `stack` closes them."""
     engines: dict[Key, Engine] = {}
     rows: dict[Key, Row] = {}
+
+    def add(row: Row, opener: Callable[[], Engine]) -> None:
+        key = (row.kind, row.modality)
+        try:
+            engine = opener()
+            stack.callback(engine.close)
+            engine.embed(made_up_crops(row.modality, bundle.manifest.input_size, 1))
+            engines[key] = engine
+        except Exception as error:  # whatever a runtime raises, the other rows are still to be measured
+            row = row.model_copy(update={"error": one_line(error)})
+        rows[key] = row
+
     for kind, modality, file in served:
         row = Row(engine=kind.engine, precision=kind.precision, modality=modality, batch=0, file_bytes=file.bytes)
-        try:
-            engines[kind, modality] = load_engine(bundle, modality, kind.engine, kind.precision)
-        except UserError as error:
-            row = row.model_copy(update={"error": str(error)})
-        rows[kind, modality] = row
+        add(row, partial(load_engine, bundle, modality, kind.engine, kind.precision))
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     for name, opener in (RIVALS[rival] for rival in dict.fromkeys(rivals)):
         for modality in MODALITIES:
-            kind = Kind(name, "fp32")
             row = Row(engine=name, precision="fp32", modality=modality, batch=0, rival=True)
-            try:
-                engines[kind, modality] = opener(bundle, modality, folder)
-            except (UserError, ImportError) as error:
-                row = row.model_copy(update={"error": one_line(error)})
-            rows[kind, modality] = row
+            add(row, partial(opener, bundle, modality, folder))
     for key, engine in engines.items():
-        stack.callback(engine.close)
         facts = engine.facts
         opened = {"threads": facts.threads, "load_seconds": facts.load_seconds, "file_bytes": facts.file_bytes}
         rows[key] = rows[key].model_copy(update=opened)

@@ -7,11 +7,13 @@ from typing import NamedTuple
 
 from edge_reid.benchmark.rivals import PLAIN
 from edge_reid.benchmark.rows import Kind, Row
-from edge_reid.bundle import Manifest
+from edge_reid.bundle import Manifest, Precision
 from edge_reid.types import MODALITIES, MOST_LOST, Modality
 
 WORTH, WORTH_FOR_NOTHING = 1.1, 1.02
 """How many times as fast as FP32 fewer bits must be: where they cost accuracy, and where they cost none."""
+
+BITS: dict[Precision, int] = {"fp32": 32, "fp16": 16, "int8": 8}
 
 EAGER = Kind("torch", "fp32")
 
@@ -66,15 +68,20 @@ def _loss(rows: Sequence[Row], manifest: Manifest) -> float | None:
 
 
 def advice(rows: Sequence[Row], lost: Losses) -> list[str]:
-    """A line per engine, fewer bits, and batch: how much faster than FP32, at what cost, and whether it is worth it."""
+    """A line per engine, fewer bits, and batch: how much faster than FP32 (FP16 where the engine has no FP32), at what
+    cost, and whether it is worth it.
+    """
     lines = []
-    for kind in (kind for kind in _kinds(rows) if kind.precision != "fp32"):
+    for kind in _kinds(rows):
         for batch in dict.fromkeys(row.batch for row in rows):
-            light, full = (times(rows, batch, one) for one in (kind, Kind(kind.engine, "fp32")))
-            if light and full and light.ms.keys() == full.ms.keys():
-                name = f"{kind.engine} {kind.precision.upper()}, batch {batch}"
+            light = times(rows, batch, kind)
+            wider = [times(rows, batch, Kind(kind.engine, one)) for one in BITS if BITS[one] > BITS[kind.precision]]
+            full = next((one for one in wider if one and light and one.ms.keys() == light.ms.keys()), None)
+            if light and full:
                 ratio = full.both / light.both
-                lines.append(f"{name}: {ratio:.2f} times as fast as FP32 on this machine {_upshot(ratio, lost[kind])}")
+                faster = f"{ratio:.2f} times as fast as {full.kind.precision.upper()} on this machine"
+                name = f"{kind.engine} {kind.precision.upper()}, batch {batch}"
+                lines.append(f"{name}: {faster} {_upshot(ratio, lost[kind])}")
     return lines
 
 
@@ -103,8 +110,8 @@ def times(rows: Sequence[Row], batch: int, kind: Kind) -> Times | None:
 def pick(rows: Sequence[Row], lost: Losses) -> tuple[Times | None, str]:
     """The fastest kind for one crop at a time whose accuracy is within the gate, and a sentence about it.
 
-    Fewer bits than 32 must be worth it against the fastest FP32. PyTorch and the rivals are only compared with; none is
-    picked if the plain ONNX export is faster than all.
+    Fewer bits must be worth it against the fastest engine with more of them. PyTorch and the rivals are only compared
+    with; none is picked if the plain ONNX export is faster than all.
     """
     pool = [
         one
@@ -115,8 +122,9 @@ def pick(rows: Sequence[Row], lost: Losses) -> tuple[Times | None, str]:
     if not pool:
         return None, "No choice: no engine ran both modalities at batch 1 with an accuracy within the gate."
     fastest = best = min(pool, key=lambda one: one.both)
-    full = min((one for one in pool if one.kind.precision == "fp32"), key=lambda one: one.both, default=None)
-    if full and not is_worth(full.both / best.both, lost[best.kind]):
+    while full := _fastest_with_more_bits(pool, best):
+        if is_worth(full.both / best.both, lost[best.kind]):
+            break
         best = full
     plain = times(rows, 1, Kind(PLAIN, "fp32"))
     if plain and len(plain.ms) == len(MODALITIES):
@@ -128,6 +136,11 @@ def pick(rows: Sequence[Row], lost: Losses) -> tuple[Times | None, str]:
                 f"bundle's fastest, {best.kind}, {best.both:.2f} ms; please report this with the record."
             )
     return best, _reason(best, pool, rows, lost)
+
+
+def _fastest_with_more_bits(pool: Sequence[Times], than: Times) -> Times | None:
+    wider = [one for one in pool if BITS[one.kind.precision] > BITS[than.kind.precision]]
+    return min(wider, key=lambda one: one.both, default=None)
 
 
 def _reason(best: Times, pool: Sequence[Times], rows: Sequence[Row], lost: Losses) -> str:

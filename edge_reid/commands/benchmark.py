@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import sys
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from edge_reid.reference import bundle_path
 if TYPE_CHECKING:
     from edge_reid.benchmark import Record
     from edge_reid.benchmark.compare import Comparison
+    from edge_reid.benchmark.rivals import Rival
     from edge_reid.bundle import Bundle
 
 
@@ -32,8 +34,9 @@ class Benchmark:
     """Batch sizes."""
     seconds: float = 1.0
     """Of timing per row."""
-    rivals: tuple[Literal["compile", "plain"], ...] = ()
-    """Also time what one could take instead: torch.compile (minutes to compile), the plain ONNX export."""
+    rivals: tuple[Literal["compile", "plain"], ...] | None = None
+    """Also time what one could take instead: torch.compile (minutes to compile), the plain ONNX export; plain where
+    PyTorch and onnx are installed, when not given."""
     cold: bool = True
     """Also measure cold start and memory, in a process of its own per file."""
     profile: bool = False
@@ -68,12 +71,18 @@ class Benchmark:
             return
         older = read_record(self.compare) if self.compare else None
         bundle = Bundle.open(self.bundle or bundle_path())
+        installed = all(importlib.util.find_spec(name) for name in ("torch", "onnx", "onnxscript"))
+        rivals: tuple[Rival, ...] = ("plain",) if self.rivals is None and installed else self.rivals or ()
         with progress("timing") as update:
             record = benchmark(
-                bundle, data=self.data, batches=self.batches, seconds=self.seconds, rivals=self.rivals, cold=self.cold,
+                bundle, data=self.data, batches=self.batches, seconds=self.seconds, rivals=rivals, cold=self.cold,
                 profiled=self.profile, progress=update,
             )  # fmt: skip
-        comparison = compare(older, record) if older else None
+        comparison, refused = None, None
+        try:
+            comparison = compare(older, record) if older else None
+        except UserError as error:
+            refused = error  # told at the end: what was measured is not lost
         kept = _keep(bundle, record)
         if self.out:
             from edge_reid.benchmark.page import write_record
@@ -86,6 +95,8 @@ class Benchmark:
             print(kept)
             if self.out:
                 print(f"{self.out / 'benchmark.html'}: open it in a browser; benchmark.md and benchmark.json beside it")
+        if refused:
+            raise refused
         if comparison and comparison.worse:
             worst = "; ".join(f"{one.row.label}: {one.what}" for one in comparison.worse[:3])
             more = f" and {len(comparison.worse) - 3} more" if len(comparison.worse) > 3 else ""

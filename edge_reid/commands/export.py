@@ -85,6 +85,13 @@ class Quantize(Export):
         if self.calibration is None:
             raise UserError("--calibration: INT8 takes its ranges from pictures; give a data folder")
         if self.sensitivity:
+            from edge_reid_export.targets import chosen
+
+            from edge_reid.bundle import MANIFEST
+            from edge_reid.files import refuse_existing
+
+            chosen(self.target)
+            refuse_existing(self.out, overwrite=self.overwrite, marker=MANIFEST)
             self._measure_layers(self.calibration, self.sensitivity)
         self._export(int8=True)
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from edge_reid.bundle import Bundle, Precision
 from edge_reid.engines.base import Engine, EngineFacts
 from edge_reid.engines.choice import selection
-from edge_reid.errors import UserError
+from edge_reid.errors import UserError, one_line
 from edge_reid.types import Modality
 
 __all__ = ["BACKENDS", "Backend", "Engine", "EngineFacts", "best_precision", "load_engine", "source_of"]
@@ -76,6 +76,8 @@ def load_engine(
     except ModuleNotFoundError as error:
         remedy = BACKENDS[chosen].installation
         raise UserError(f"backend {chosen}: {error.name} is not installed; {remedy}") from error
+    except ImportError as error:
+        raise UserError(f"backend {chosen}: its library does not load: {one_line(error)}") from error
     home = "cuda" if chosen == "tensorrt" else "cpu"
     engine: Engine = implementation.open_engine(opened.manifest, file, modality, precision, device or home)
     return engine

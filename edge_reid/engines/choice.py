@@ -6,6 +6,8 @@ with; otherwise it is as if there were none. Nothing heavy is imported here.
 
 from __future__ import annotations
 
+import platform
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -98,17 +100,35 @@ def selection(bundle: Bundle, modality: Modality) -> Selection:
     """What to open for a modality: the choice where it fits this machine and bundle, else the default."""
     path = choice_path(bundle)
     again = "`edge-reid benchmark` measures what is fastest here"
+    precision: Precision | None = "fp32" if overflows(bundle) else None
+    default = f"the default{', FP32, for ' + OVERFLOW if precision else ''}"
     if not path.is_file():
-        return Selection(None, None, f"the default; {again}")
+        return Selection(None, precision, f"{default}; {again}")
     try:
         choice = Choice.model_validate_json(path.read_text(encoding="utf-8"))
         chosen = choice.engines[modality]
     except (OSError, UnicodeDecodeError, ValidationError, KeyError):
-        return Selection(None, None, f"the default, because {path.name} cannot be read; {again}")
+        return Selection(None, precision, f"{default}, because {path.name} cannot be read; {again}")
     if difference := _difference(choice.here, here(bundle, list(choice.here.versions))):
-        return Selection(None, None, f"the default, because {path.name} was made {difference}; {again}")
+        return Selection(None, precision, f"{default}, because {path.name} was made {difference}; {again}")
     said = f"{path.name}, measured here at {chosen.p50_ms:.2f} ms a crop"
     return Selection(chosen.backend, chosen.precision, said)
+
+
+OVERFLOW = "this processor has no VNNI, so sums of the bundle's INT8 would overflow (edge-reid export --target x86)"
+
+
+def overflows(bundle: Bundle) -> bool:
+    """Whether the bundle's INT8 was made for VNNI and this processor has none.
+
+    Only Linux tells, and only of x86 is it a question.
+    """
+    from edge_reid.machine import VNNI, processor
+
+    made_for = {one.target for one in bundle.manifest.accuracy if one.precision == "int8"}
+    if "x86-vnni" not in made_for or "x86" in made_for or not sys.platform.startswith("linux"):
+        return False
+    return platform.machine() == "x86_64" and not set(processor()[1]) & set(VNNI)
 
 
 def _difference(then: Here, now: Here) -> str | None:

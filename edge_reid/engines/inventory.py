@@ -10,6 +10,7 @@ from typing import Literal, get_args
 from edge_reid.bundle import Bundle, Precision
 from edge_reid.engines import BACKENDS, Engine, load_engine, source_of
 from edge_reid.engines.agreement import LEAST_COSINE, least_cosine
+from edge_reid.engines.choice import OVERFLOW, overflows
 from edge_reid.engines.compiled import FOLDER, RECORD, Compiled
 from edge_reid.errors import UserError, one_line
 from edge_reid.types import MODALITIES, Modality
@@ -71,8 +72,12 @@ def _finding(bundle: Bundle, name: str, precision: Precision, references: dict[M
         # Only TensorRT's graphs are of no use until they are compiled.
         state: State = "absent" if name == "tensorrt" and not _records(bundle, name, precision) else "problem"
         return Finding(name, precision, state, *_two_parts(error))
+    except Exception as error:  # whatever a runtime raises, the other engines are still to be looked at
+        return Finding(name, precision, "problem", f"fails: {one_line(error)}", "use another engine, and report this")
     blob = ", opens without compiling" if name == "openvino" and _records(bundle, name, precision) else ""
     detail = f"embeds both modalities, cosine to FP32 at least {cosine:.4f}{blob}"
+    if precision == "int8" and BACKENDS.get(name, BACKENDS["onnxruntime"]).reads == "onnxruntime" and overflows(bundle):
+        return Finding(name, precision, "problem", OVERFLOW, "take FP32, or export for this processor")
     if cosine >= LEAST_COSINE[precision]:
         return Finding(name, precision, "ok", detail)
     detail = f"cosine to FP32 {cosine:.4f} instead of {LEAST_COSINE[precision]} or more: it computes something else"

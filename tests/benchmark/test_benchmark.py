@@ -22,6 +22,7 @@ from edge_reid.bundle import Bundle
 from edge_reid.cli import main
 from edge_reid.engines import load_engine
 from edge_reid.engines.choice import choice_path
+from edge_reid.engines.inventory import inventory
 from edge_reid.errors import UserError
 
 KINDS = [Kind("torch", "fp32")]
@@ -213,6 +214,23 @@ def test_batch_sizes_must_be_positive(tiny_bundle: Path, batches: tuple[int, ...
         benchmark(tiny_bundle, batches=batches)
 
 
+def test_an_engine_that_fails_costs_its_own_rows_only(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "openvino.py").write_text("raise ImportError('libgomp.so.1: cannot open shared object file')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.split(".")[-1] == "openvino_engine" or name == "openvino"]:
+        monkeypatch.delitem(sys.modules, name)
+    record = benchmark(tiny_bundle, batches=(1,), seconds=0.01, cold=False)
+    failed = {row.engine: row.error or "" for row in record.rows if row.error}
+    assert set(failed) >= {"openvino"}
+    assert "its library does not load: libgomp.so.1: cannot open" in failed["openvino"]
+    assert all(row.p50_ms for row in record.rows if row.engine == "onnxruntime")
+    found = {one.engine: one for one in inventory(Bundle.open(tiny_bundle))}
+    assert found["openvino"].state == "problem" and "libgomp" in found["openvino"].detail
+    assert found["onnxruntime"].state == "ok"
+
+
 def test_seconds_must_be_positive(tiny_bundle: Path) -> None:
     with pytest.raises(UserError, match="--seconds 0: needs more than 0"):
         benchmark(tiny_bundle, seconds=0)
@@ -223,7 +241,7 @@ def test_the_command_keeps_its_choice_compares_and_fails_when_something_became_s
 ) -> None:
     bundle, out = tmp_path / "bundle", tmp_path / "out"
     shutil.copytree(tiny_bundle, bundle)
-    asked = ["benchmark", str(bundle), "--batches", "1", "--seconds", "0.02", "--no-cold"]
+    asked = ["benchmark", str(bundle), "--batches", "1", "--seconds", "0.02", "--no-cold", "--rivals"]
     assert main([*asked, "--out", str(out)]) == 0
     printed = capsys.readouterr().out
     assert "choice.json: kept" in printed and "For one crop at a time use" in printed
@@ -240,6 +258,13 @@ def test_the_command_keeps_its_choice_compares_and_fails_when_something_became_s
     assert "slower or worse than in" in shown.err and ": MB" in shown.err
     document = json.loads(shown.out.splitlines()[-1])
     assert {one["state"] for one in document["compared"]["differences"] if one["what"] == "MB"} == {"worse"}
+    other = [row.model_copy(update={"protocol": "another"}) for row in first.rows]
+    elsewhere = first.model_copy(update={"rows": other, "machine": {"processor": "another"}})
+    (out / "other.json").write_text(elsewhere.model_dump_json())
+    kept.unlink()
+    assert main([*asked, "--compare", str(out / "other.json"), "--out", str(out / "late")]) == 2
+    assert "nothing in the older record can be compared" in capsys.readouterr().err
+    assert kept.is_file() and (out / "late" / "benchmark.html").is_file(), "what was measured is not lost"
     slow = [row.model_copy(update={"p50_ms": 1e6, "spread": 0.0}) for row in first.rows if not row.error]
     (out / "slow.json").write_text(first.model_copy(update={"rows": slow}).model_dump_json())
     assert main([*asked, "--compare", str(out / "slow.json")]) == 0
@@ -251,6 +276,6 @@ def test_a_bundle_that_cannot_be_written_to_is_measured_all_the_same(
     bundle = tmp_path / "bundle"
     shutil.copytree(tiny_bundle, bundle)
     (bundle / "engines").write_text("in the way")  # a right to write is nothing that root could be denied
-    assert main(["benchmark", str(bundle), "--batches", "1", "--seconds", "0.02", "--no-cold"]) == 0
+    assert main(["benchmark", str(bundle), "--batches", "1", "--seconds", "0.02", "--no-cold", "--rivals"]) == 0
     assert "not kept, for the bundle cannot be written to" in capsys.readouterr().out
     assert (bundle / "engines").read_text() == "in the way"

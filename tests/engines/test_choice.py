@@ -40,6 +40,20 @@ def test_without_a_choice_the_default_is_opened(bundle: Bundle) -> None:
     assert selection(bundle, "visible").reason == ("the default; `edge-reid benchmark` measures what is fastest here")
 
 
+@pytest.mark.parametrize(("flags", "expected"), [([], "fp32"), (["avx_vnni"], "int8")])
+def test_int8_for_vnni_is_not_the_default_of_an_x86_processor_without(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, flags: list[str], expected: str
+) -> None:
+    only_vnni = bundle.manifest.accuracy[0].model_copy(update={"target": "x86-vnni", "precision": "int8"})
+    write_manifest(bundle.path, bundle.manifest.model_copy(update={"accuracy": [only_vnni]}))
+    bundle = Bundle.open(bundle.path)
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.setattr("edge_reid.machine.processor", lambda: ("Some Processor", flags))
+    assert opened(bundle) == ("onnxruntime", expected)
+    assert ("no VNNI" in selection(bundle, "visible").reason) is (expected == "fp32")
+    assert opened(bundle, precision="int8") == ("onnxruntime", "int8"), "what is asked for wins"
+
+
 def test_a_choice_that_was_made_here_is_followed(bundle: Bundle) -> None:
     place = keep(bundle)
     assert place.versions["openvino"] and place.processor and place.threads
