@@ -115,13 +115,12 @@ def prune(
     current = loaded
     for step in range(1, aim.steps + 1):
         run = out / f"step{step}"
-        small = cut(current.model, loaded.size, _goal(aim, step, stages[0], loaded.size, latency), aim.round_to)
-        layers = narrowed_layers(build_network(replace(recipe, layers=())), small)
-        narrowed = replace(
-            recipe, layers=layers, learning_rate=aim.learning_rate, identities=aim.identities or recipe.identities,
-            shares=(1.0,), warm_up=0.1,
-        )  # fmt: skip
-        start = write_stored(_stored(loaded, small, narrowed), out / f"cut{step}.safetensors")
+        start = out / f"cut{step}.safetensors"
+        if not start.exists():  # once cut it stays: measured milliseconds are never twice the same
+            small = cut(current.model, loaded.size, _goal(aim, step, stages[0], loaded.size, latency), aim.round_to)
+            layers = narrowed_layers(build_network(replace(recipe, layers=())), small)
+            write_stored(_stored(loaded, small, _tuning(recipe, layers, aim)), start)
+        narrowed = recipes.from_json(loaded.recipe, load_model(start).config)
         model = train(
             data=data, out=run, recipe=recipes.suited(narrowed, drawn=is_synthetic(data)),
             plan=Plan(epochs=aim.epochs, steps_per_epoch=aim.steps_per_epoch, seed=aim.seed, amp=aim.amp),
@@ -134,6 +133,14 @@ def prune(
     with atomic_file(out / "model.safetensors") as temporary:
         shutil.copyfile(model, temporary)
     return stages
+
+
+def _tuning(recipe: Recipe, layers: tuple[str, ...], aim: Aim) -> Recipe:
+    """The recipe of the fine-tuning."""
+    identities = aim.identities or recipe.identities
+    return replace(
+        recipe, layers=layers, learning_rate=aim.learning_rate, identities=identities, shares=(1.0,), warm_up=0.1
+    )
 
 
 def _begin(out: Path, checkpoint: Path, data: ReidData, aim: Aim) -> None:

@@ -101,7 +101,9 @@ class Quantizer:
     def ranges_of(self, placed: Placed) -> Ranges:
         """Of the activations that are rounded; each is observed once."""
         if missing := [name for name in placed.readers if name not in self._ranges]:
-            self._ranges |= observe(self.model, missing, self.chunks, self.calibration.method)
+            symmetric = self.scheme.activations == "signed"
+            method = self.calibration.method
+            self._ranges |= observe(self.model, missing, self.chunks, method, symmetric=symmetric)
         return self._ranges
 
 

@@ -52,7 +52,9 @@ class Channels(NamedTuple):
     mean: NDArray[np.float64]
 
 
-def observe(model: onnx.ModelProto, tensors: Sequence[str], chunks: Chunks, method: Method) -> Ranges:
+def observe(
+    model: onnx.ModelProto, tensors: Sequence[str], chunks: Chunks, method: Method, *, symmetric: bool = False
+) -> Ranges:
     """The ranges of `tensors` over all crops.
 
     Args:
@@ -62,6 +64,7 @@ def observe(model: onnx.ModelProto, tensors: Sequence[str], chunks: Chunks, meth
         method: min-max keeps every value; percentile ignores the outermost 0.001 %; entropy takes the range whose
             rounded histogram diverges least from the true one (Kullback and Leibler; TensorRT's calibrator); mse the
             one with the least mean squared error.
+        symmetric: 8 bits are spread evenly around 0, for the searching methods.
     """
     session = session_with_outputs(model, tensors)
     extremes: Ranges = {}
@@ -73,8 +76,11 @@ def observe(model: onnx.ModelProto, tensors: Sequence[str], chunks: Chunks, meth
     counts = {name: np.zeros(BINS, dtype=np.int64) for name in tensors}
     for name, values in _values(session, tensors, chunks):
         counts[name] += _counted(values, *extremes[name])
-    choose = {"percentile": central_range, "entropy": least_divergent_range, "mse": least_error_range}[method]
-    return {name: choose(Histogram(counts[name], *extremes[name])) for name in tensors}
+    histograms = {name: Histogram(counts[name], *extremes[name]) for name in tensors}
+    if method == "percentile":
+        return {name: central_range(histogram) for name, histogram in histograms.items()}
+    search = least_divergent_range if method == "entropy" else least_error_range
+    return {name: search(histogram, symmetric=symmetric) for name, histogram in histograms.items()}
 
 
 def observe_channels(model: onnx.ModelProto, tensors: Sequence[str], chunks: Chunks) -> dict[str, Channels]:
@@ -102,7 +108,7 @@ def central_range(histogram: Histogram) -> tuple[float, float]:
     return float(edges[first]), float(edges[last + 1])
 
 
-def least_error_range(histogram: Histogram) -> tuple[float, float]:
+def least_error_range(histogram: Histogram, *, symmetric: bool = False) -> tuple[float, float]:
     """The share of the extremes at which rounding and clipping together change the values least, in mean square."""
     centres = histogram.centres()
 
@@ -111,10 +117,10 @@ def least_error_range(histogram: Histogram) -> tuple[float, float]:
         rounded = np.clip(np.round(centres / step), np.round(low / step), np.round(high / step)) * step
         return float(histogram.counts @ np.square(centres - rounded))
 
-    return _best_share(histogram, error)
+    return _best_share(histogram, error, symmetric=symmetric)
 
 
-def least_divergent_range(histogram: Histogram) -> tuple[float, float]:
+def least_divergent_range(histogram: Histogram, *, symmetric: bool = False) -> tuple[float, float]:
     """The share of the extremes at which the rounded histogram diverges least from the clipped one.
 
     Zeros, of which a Relu makes many, are rounded exactly and do not count.
@@ -139,7 +145,7 @@ def least_divergent_range(histogram: Histogram) -> tuple[float, float]:
         rounded = np.maximum(spread[seen] / spread.sum(), 1e-12)
         return float(truth @ np.log(truth / rounded))
 
-    return _best_share(histogram, divergence)
+    return _best_share(histogram, divergence, symmetric=symmetric)
 
 
 def _counted(values: NDArray[np.float32], low: float, high: float) -> NDArray[np.int64]:
@@ -148,9 +154,11 @@ def _counted(values: NDArray[np.float32], low: float, high: float) -> NDArray[np
     return np.bincount(np.clip(bins, 0, BINS - 1), minlength=BINS)
 
 
-def _best_share(histogram: Histogram, cost: Callable[[float, float], float]) -> tuple[float, float]:
+def _best_share(histogram: Histogram, cost: Callable[[float, float], float], *, symmetric: bool) -> tuple[float, float]:
     """The share of the extremes, 0 inside them, that costs least; the largest of several."""
     low, high = min(histogram.low, 0.0), max(histogram.high, 0.0)
+    if symmetric:
+        low, high = -max(-low, high), max(-low, high)
     if low == high:
         return low, high
     costs = [cost(share * low, share * high) for share in reversed(SHARES)]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from edge_reid_calibration import Calibration, choose, fingerprint
+from edge_reid_calibration import Calibration, choose, doubts, fingerprint
 
 from edge_reid.bundle import MANIFEST, BundleFile, Manifest, Provenance, describe, write_manifest
 from edge_reid.bundle import Calibration as CalibrationRecord
@@ -66,6 +66,8 @@ def export(
     loaded = load_model(checkpoint)
     dataset = FolderDataset(calibration) if calibration else None
     pools = pools_of(dataset) if dataset and int8 else {}
+    for line in (doubt for pool in pools.values() for doubt in doubts(pool)):
+        tell(line)
     gate = gate or Gate()
     with atomic_folder(out, overwrite=overwrite, marker=MANIFEST) as folder:
         source = Source(loaded, sha256(checkpoint))
@@ -161,10 +163,15 @@ def _calibration(
         equalized=how.equalize,
         corrected=how.correct,
         finetuned=how.finetune,
-        files={m: [sample.path.relative_to(dataset.root).as_posix() for sample in pools[m]] for m in MODALITIES},
+        files={m: [_name(sample.path, dataset.root) for sample in pools[m]] for m in MODALITIES},
         sha256=fingerprint(samples),
         layers={made.target: made.layers for made in written if made.layers},
     )
+
+
+def _name(picture: Path, root: Path) -> str:
+    """Within the data folder; a table may name pictures that lie elsewhere."""
+    return (picture.relative_to(root) if picture.is_relative_to(root) else picture).as_posix()
 
 
 def _provenance(checkpoint: Path, loaded: LoadedModel, dataset: FolderDataset | None) -> Provenance:

@@ -63,7 +63,7 @@ def settle(graphs: Int8Graphs, judge: Judge, tell: Callable[[str], None]) -> tup
     given_back: dict[Modality, list[str]] = {}
     count = 0
     while measured.short and count < len(worst) // 2:
-        count += 1 + count // 3  # 1, 2, 3, 5, 7, 10, 14, ...
+        count = min(count + 1 + count // 3, len(worst) // 2)  # 1, 2, 3, 5, 7, 10, 14, ...
         given_back = {m: [layer for modality, layer in worst[:count] if modality == m] for m in MODALITIES}
         graphs.write(given_back)
         measured = judge.measure(graphs.target.name, "int8", graphs.paths)

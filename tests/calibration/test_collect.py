@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from edge_reid_calibration import choose, load_chunks
+from edge_reid_calibration.collect import CHUNK, FEW, doubts
 
 from edge_reid.data.folder import FolderDataset
 from edge_reid.errors import UserError
@@ -45,6 +46,22 @@ def test_a_missing_modality_is_named() -> None:
     visible = [sample for sample in people() if sample.modality == "visible"]
     with pytest.raises(UserError, match="no thermal picture of a training person; add train/thermal/"):
         choose(visible, "thermal")
+
+
+def test_few_and_doubled_pictures_are_told(tmp_path: Path) -> None:
+    pool = [Sample(tmp_path / f"{number}.png", number, 1, "visible") for number in range(FEW)]
+    for number, sample in enumerate(pool):
+        sample.path.write_bytes(bytes([number]))
+    assert doubts(pool) == []
+    assert doubts([]) == []
+    few, doubled = doubts([*pool[:3], pool[0]])
+    assert few.startswith("calibration: 4 visible pictures are few")
+    assert "of which only 3 are different" in doubled
+
+
+def test_chunks_are_never_larger_than_asked_for_however_many_pictures_there_are(tiny_data: Path) -> None:
+    samples = [sample for sample in FolderDataset(tiny_data).train() if sample.modality == "visible"] * 3
+    assert {len(crops) for crops in load_chunks(samples[:11], (64, 32))} == {CHUNK, 11 % CHUNK}
 
 
 def test_chunks_hold_every_picture_once_at_the_size_asked_for(tiny_data: Path) -> None:

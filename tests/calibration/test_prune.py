@@ -112,6 +112,27 @@ def test_what_cannot_be_cut_is_said() -> None:
         cut(lively(small("baseline", width=0.25)), SIZE, lambda network: False)
 
 
+def test_pruning_to_a_latency_goes_on_from_the_same_cuts_though_the_clock_says_something_else(
+    tiny_checkpoint: Path, tiny_data: Path, tmp_path: Path
+) -> None:
+    aim = Aim(macs=None, milliseconds=0.8, steps=2, epochs=1, steps_per_epoch=1, identities=2)
+    first = load_model(tiny_checkpoint)
+    macs = picture_macs(first.model, SIZE)
+
+    def once(pace: float) -> list[int]:
+        def latency(network: TwoStream, size: tuple[int, int]) -> tuple[float, float]:
+            milliseconds = pace * picture_macs(network, size) / macs
+            return milliseconds, milliseconds
+
+        stages = prune(
+            checkpoint=tiny_checkpoint, data=FolderDataset(tiny_data), out=tmp_path / "pruned", aim=aim,
+            latency=latency, device="cpu", workers=0,
+        )  # fmt: skip
+        return [stage.macs for stage in stages]
+
+    assert once(1.0) == once(1.3), "cuts that were made stay"
+
+
 def test_pruning_goes_on_where_it_stopped_and_its_model_is_like_any_other(
     tiny_checkpoint: Path, tiny_data: Path, tmp_path: Path
 ) -> None:

@@ -41,18 +41,21 @@ def test_the_central_range_ignores_an_outlier_and_keeps_the_rest() -> None:
     assert central_range(Histogram(counts, 0.0, 100.0)) == pytest.approx((0.0, 90.0))
 
 
+@pytest.mark.parametrize("symmetric", [True, False])
 @pytest.mark.parametrize("sided", [True, False], ids=["after a Relu", "both signs"])
-def test_the_least_error_is_that_of_rounding_the_values_themselves(sided: bool) -> None:
+def test_the_least_error_is_that_of_rounding_the_values_themselves(sided: bool, symmetric: bool) -> None:
     numbers = np.random.default_rng(0).standard_t(2, 50_000)
     numbers = np.maximum(numbers, 0) if sided else numbers
     low, high = float(numbers.min()), float(numbers.max())
+    if symmetric:
+        low, high = -max(-low, high), max(-low, high)
 
     def error(share: float) -> float:
         step = share * (high - low) / 255
         rounded = np.clip(np.round(numbers / step), round(share * low / step), round(share * high / step)) * step
         return float(np.square(numbers - rounded).mean())
 
-    chosen = least_error_range(histogram(numbers))[1] / high
+    chosen = least_error_range(histogram(numbers), symmetric=symmetric)[1] / high
     assert chosen < 1, "a long tail is worth clipping"
     assert error(chosen) == pytest.approx(min(error(share) for share in SHARES), rel=0.02)
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from edge_reid_calibration import Calibration, Quantizer, load_chunks
 from edge_reid_export.accuracy import Gate, Judge, Measured, match_threshold, shortfalls
-from edge_reid_export.export import export, pools_of
+from edge_reid_export.export import _name, export, pools_of
 from edge_reid_export.give_back import Int8Graphs, settle
 from edge_reid_export.parity import check_parity
 from edge_reid_export.sensitivity_report import report_sensitivity
@@ -87,6 +87,11 @@ def test_no_shape_arithmetic_and_no_batch_norm_is_left(tiny_bundle: Path, modali
     assert batch.dim_param == "batch"
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     assert (metadata["modality"], metadata["size"]) == (modality, "64x32")
+
+
+def test_a_calibration_picture_is_named_wherever_it_lies() -> None:
+    assert _name(Path("/data/train/1.png"), Path("/data")) == "train/1.png"
+    assert _name(Path("/elsewhere/1.png"), Path("/data")) == "/elsewhere/1.png"
 
 
 def test_a_graph_that_computes_something_else_fails_its_check(tiny_bundle: Path, tiny_checkpoint: Path) -> None:
