@@ -121,7 +121,7 @@ def _speed_steps(here: str) -> list[Step]:
         Step(
             "full_benchmark",
             "Benchmark the full width",
-            f"edge-reid benchmark {here}/full_bundle --batches 1 --no-cold --json",
+            f"edge-reid benchmark {here}/full_bundle --batches 1 --no-cold --rivals --json",
         ),
     ]
 
