@@ -49,8 +49,8 @@ class Judge:
         self.exact = Measured(embedded, Accuracy(target=None, precision="fp32", results=results, cosines={}), [])
 
     def measure(self, target: str, precision: Precision, graphs: Mapping[Modality, Path]) -> Measured:
-        """Files of both modalities, whatever backend they are for."""
-        embedded = self._embed(graphs, precision)
+        """Files, whatever backend they are for; a modality without one is embedded as in float32."""
+        embedded = self.exact.embedded | self._embed(graphs, precision)
         results = _results(embedded, self.dataset)
         cosines = {modality: _cosines(self.exact.embedded[modality], embedded[modality]) for modality in MODALITIES}
         lost = shortfalls(self.exact.accuracy.results, results, self.gate.points)

@@ -70,7 +70,7 @@ def report_sensitivity(
             for noise in sensitivity(made):
                 alone = Path(scratch) / "alone.onnx"
                 onnx.save(_alone(made, noise.layer), alone)
-                costs.append(_cost(modality, noise, judge, exact | {modality: alone}))
+                costs.append(_cost(modality, noise, judge, alone))
     protocol = judge.exact.accuracy.results[0].protocol
     with atomic_folder(out, overwrite=True, marker=MARKER) as folder:
         content = {"target": target.name, "protocol": protocol, "layers": [asdict(cost) for cost in costs]}
@@ -84,8 +84,8 @@ def _alone(made: Quantizer, layer: str) -> onnx.ModelProto:
     return made.quantized(given_back=[other for other in made.layers() if other != layer]).model
 
 
-def _cost(modality: Modality, noise: LayerNoise, judge: Judge, graphs: dict[Modality, Path]) -> LayerCost:
-    after = judge.measure("one layer", "int8", graphs).accuracy.results
+def _cost(modality: Modality, noise: LayerNoise, judge: Judge, graph: Path) -> LayerCost:
+    after = judge.measure("one layer", "int8", {modality: graph}).accuracy.results
     points = [
         100 * (new - old)
         for one, before in zip(after, judge.exact.accuracy.results, strict=True)
