@@ -28,7 +28,7 @@ from edge_reid.training.run import Plan
 from edge_reid.types import Json
 
 
-@pytest.mark.parametrize("name", recipes.names())
+@pytest.mark.parametrize("name", ["psfl", "cscl", "mmff-sd", "hctri"])  # the heads that sdm-mgim's bundle does not show
 def test_no_shape_arithmetic_and_no_batch_norm_is_left_of_a_system(name: str, tmp_path: Path) -> None:
     numbers: dict[str, Json] = {"arch": "osnet", "width": 0.25, "size": [64, 32], "part_dim": 16}
     torch.manual_seed(0)
