@@ -66,8 +66,11 @@ def report_sensitivity(
         judge = Judge(bare_manifest(checkpoint, loaded, dataset), exact, dataset, Gate())
         for modality, path in exact.items():
             made = quantizer(onnx.load(path), target, pictures, modality, loaded.size, tell)
-            tell(f"{modality}: {len(made.layers())} layers")
-            for noise in sensitivity(made):
+            layers = len(made.layers())
+            tell(f"{modality}: {layers} layers")
+            for number, noise in enumerate(sensitivity(made), start=1):
+                if number % 20 == 0:
+                    tell(f"{modality}: searched with {number} of {layers} layers in 8 bits, one at a time")
                 alone = Path(scratch) / "alone.onnx"
                 onnx.save(_alone(made, noise.layer), alone)
                 costs.append(_cost(modality, noise, judge, alone))
