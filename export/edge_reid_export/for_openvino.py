@@ -9,11 +9,11 @@ import openvino
 
 from edge_reid.engines.compiled import Compiled
 from edge_reid.engines.openvino_engine import ARITHMETIC, BLOB, graph_blob
-from edge_reid.errors import CheckFailed, UserError
+from edge_reid.errors import UserError
 from edge_reid.files import atomic_file
 from edge_reid.machine import processor
 from edge_reid_export.compile import Built, Wish
-from edge_reid_export.process import REFUSED, last_line, run_apart
+from edge_reid_export.process import REFUSED, answer_of
 
 
 def build(job: Compiled, wish: Wish) -> Built:
@@ -23,11 +23,7 @@ def build(job: Compiled, wish: Wish) -> Built:
         UserError: this OpenVINO cannot read the graph.
         CheckFailed: the build was killed or crashed.
     """
-    code, _, errors = run_apart([sys.executable, "-m", __name__, job.source, job.path(BLOB)])
-    if code == REFUSED:
-        raise UserError(last_line(errors))
-    if code:
-        raise CheckFailed(f"{job.source}: the build ended with exit code {code}: {last_line(errors)}")
+    answer_of([sys.executable, "-m", __name__, job.source, job.path(BLOB)])
     return Built([job.path(BLOB)], openvino.__version__, processor()[0], dict(ARITHMETIC))
 
 

@@ -14,7 +14,7 @@ from edge_reid.engines.plan import PLAN, PlanRecord
 from edge_reid.errors import CheckFailed, UserError
 from edge_reid.machine import LEAST_TENSORRT, version_of
 from edge_reid_export.compile import Built, Wish
-from edge_reid_export.process import REFUSED, last_line, run_apart
+from edge_reid_export.process import answer_of
 
 MOST_WORKSPACE = 1024
 """MiB; small networks gain nothing from more."""
@@ -79,15 +79,14 @@ def _own_process(module: str, asked: dict[str, Any]) -> dict[str, Any]:
         UserError: it refused, or a library is missing.
         CheckFailed: it was killed or crashed.
     """
-    code, answer, errors = run_apart([sys.executable, "-m", module], text=json.dumps(asked))
-    if code == REFUSED:
-        raise UserError(last_line(errors))
-    if missing := re.search(r"No module named '(tensorrt|pycuda)", errors):
-        raise UserError(
-            f"{missing[1]} is not installed for {sys.executable}; on a Jetson make the environment with `python3 -m "
-            "venv --system-site-packages`, elsewhere pip install 'edge-reid[tensorrt]'"
-        )
-    if code:
-        raise CheckFailed(f"the build ended with exit code {code}: {last_line(errors)}")
+    try:
+        answer = answer_of([sys.executable, "-m", module], text=json.dumps(asked))
+    except CheckFailed as error:
+        if missing := re.search(r"No module named '(tensorrt|pycuda)", str(error)):
+            raise UserError(
+                f"{missing[1]} is not installed for {sys.executable}; on a Jetson make the environment with `python3 "
+                "-m venv --system-site-packages`, elsewhere pip install 'edge-reid[tensorrt]'"
+            ) from error
+        raise
     told: dict[str, Any] = json.loads(answer.strip().splitlines()[-1])
     return told

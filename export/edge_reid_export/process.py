@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge_reid.errors import CheckFailed
+from edge_reid.errors import CheckFailed, UserError
 
 REFUSED = 2
 """Exit code of a process that says in one line what is wrong with what it was asked."""
@@ -38,6 +38,21 @@ def run_apart(words: Sequence[str | Path], *, text: str = "", cwd: Path | None =
             "with TensorRT pass a smaller --workspace or --level"
         )
     return done.returncode, done.stdout, done.stderr
+
+
+def answer_of(words: Sequence[str | Path], *, text: str = "") -> str:
+    """What one of our own processes prints.
+
+    Raises:
+        UserError: it refused what it was asked, see `REFUSED`.
+        CheckFailed: it was killed or crashed.
+    """
+    code, answer, errors = run_apart(words, text=text)
+    if code == REFUSED:
+        raise UserError(last_line(errors))
+    if code:
+        raise CheckFailed(f"the build ended with exit code {code}: {last_line(errors)}")
+    return answer
 
 
 def last_line(text: str) -> str:
