@@ -26,10 +26,10 @@ from edge_reid.types import MODALITIES, Embed, Json, Modality
 if TYPE_CHECKING:
     from edge_reid.cameras.pairing import Pairing
     from edge_reid.cameras.sources import State
-    from edge_reid.people.meter import Meter
+    from edge_reid.live.meter import Meter
+    from edge_reid.live.records import Recording, TrackFiles
+    from edge_reid.live.window import Window
     from edge_reid.people.pipeline import Event, Pipeline
-    from edge_reid.people.records import Recording, TrackFiles
-    from edge_reid.people.window import Window
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,10 +117,10 @@ def work(options: Options, embed: Mapping[Modality, Embed], size: tuple[int, int
     from edge_reid.cameras.geometry import GroundPlane
     from edge_reid.cameras.pairing import Pairing
     from edge_reid.cameras.sources import open_source
+    from edge_reid.live.meter import Meter
+    from edge_reid.live.records import EventLog, recording, track_files
     from edge_reid.people.detection import load_detector
-    from edge_reid.people.meter import Meter
     from edge_reid.people.pipeline import Pipeline
-    from edge_reid.people.records import EventLog, recording, track_files
 
     if options.max_frames is not None and options.max_frames < 1:
         raise UserError("--max-frames needs at least 1")
@@ -155,7 +155,7 @@ def work(options: Options, embed: Mapping[Modality, Embed], size: tuple[int, int
 
 
 def _window(headless: bool) -> Window | None:
-    from edge_reid.people.window import Window, can_show
+    from edge_reid.live.window import Window, can_show
 
     if headless:
         return None
@@ -182,7 +182,7 @@ def _follow(
     most: int | None,
 ) -> None:
     """The loop: frames in, events, pictures and tracks out."""
-    from edge_reid.people.drawing import Canvas
+    from edge_reid.live.drawing import Canvas
     from edge_reid.people.pipeline import Event
 
     canvas = Canvas()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from edge_reid.errors import UserError
-from edge_reid.people.detection import intersection_over_union
+from edge_reid.people.boxes import intersection_over_union
 from edge_reid.types import MODALITIES
 
 LEAST_OVERLAP = 0.5

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_reid.people.detection import areas, intersections
+from edge_reid.people.boxes import areas, intersections
 from edge_reid.people.tracking import Track
 from edge_reid.preprocess import resize
 from edge_reid.types import Embed, Modality

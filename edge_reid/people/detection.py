@@ -1,12 +1,10 @@
 """Finding people in one frame: by motion, by oriented gradients, or by a network in an ONNX file.
 
-Shapes: h, w the frame's size; N boxes. A frame is uint8, `(h, w, 3)` BGR (visible) or `(h, w)` (thermal).
-Boxes are `(N, 4)` left, top, right, bottom in pixels of the frame.
+Shapes: h, w the frame's size. A frame is uint8, `(h, w, 3)` BGR (visible) or `(h, w)` (thermal).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -15,22 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_reid.errors import UserError
+from edge_reid.people.boxes import Detections, suppress
 from edge_reid.types import Modality
-
-Boxes = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Detections:
-    """People found in one frame: boxes `(N, 4)` and scores `(N,)` in 0..1."""
-
-    boxes: Boxes
-    scores: NDArray[np.float32]
-
-    @staticmethod
-    def none() -> Detections:
-        """No people."""
-        return Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
 
 
 class Detector(Protocol):
@@ -90,37 +74,3 @@ class HogDetector:
         scores = np.clip(np.asarray(weights, dtype=np.float32).ravel(), 0.0, 1.0)
         kept = suppress(boxes, scores, 0.4)
         return Detections(boxes[kept], scores[kept])
-
-
-def suppress(boxes: Boxes, scores: NDArray[np.float32], overlap: float) -> NDArray[np.intp]:
-    """Indices of the boxes that stay, best first, when each removes the lesser ones it overlaps by more than `overlap`.
-
-    OpenCV's NMSBoxes wants left, top, width, height and takes corners without complaint, then merges neighbours that
-    lie far from the origin; hence this one.
-    """
-    order = np.argsort(-scores, kind="stable")
-    overlaps = intersection_over_union(boxes, boxes)
-    kept: list[int] = []
-    for index in order:
-        if not kept or overlaps[index, kept].max() <= overlap:
-            kept.append(int(index))
-    return np.asarray(kept, dtype=np.intp)
-
-
-def intersection_over_union(first: Boxes, second: Boxes) -> NDArray[np.float32]:
-    """Overlap of each box of `(N, 4)` with each of `(M, 4)` as `(N, M)` in 0..1."""
-    common = intersections(first, second)
-    union = areas(first)[:, None] + areas(second)[None, :] - common
-    return np.asarray(common / np.maximum(union, 1e-9), dtype=np.float32)
-
-
-def intersections(first: Boxes, second: Boxes) -> NDArray[np.float32]:
-    """Common area of each box of `(N, 4)` with each of `(M, 4)` as `(N, M)` in square pixels."""
-    start = np.maximum(first[:, None, :2], second[None, :, :2])
-    end = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    return np.asarray(np.prod(np.maximum(end - start, 0.0), axis=2), dtype=np.float32)
-
-
-def areas(boxes: Boxes) -> NDArray[np.float32]:
-    """Areas `(N,)` of boxes `(N, 4)` in square pixels."""
-    return np.asarray(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), dtype=np.float32)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
 
-from edge_reid.people.detection import Boxes, Detections
+from edge_reid.people.boxes import Boxes, Detections
 from edge_reid.types import Modality
 
 WORKING_SIDE = 320

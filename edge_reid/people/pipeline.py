@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from edge_reid.cameras.geometry import GroundPlane
 from edge_reid.cameras.sources import Frame
 from edge_reid.people.appearance import Appearances
-from edge_reid.people.detection import Boxes, Detections, Detector
+from edge_reid.people.boxes import Boxes, Detections
+from edge_reid.people.detection import Detector
 from edge_reid.people.matching import Change, Embeddings, Link, Matcher
 from edge_reid.people.tracking import LOST_SECONDS, Track, Tracker
 from edge_reid.types import MODALITIES, Embed, Json, Modality

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from edge_reid.people.detection import Boxes, Detections, areas, intersection_over_union, intersections
+from edge_reid.people.boxes import Boxes, Detections, areas, intersection_over_union, intersections
 
 STRONG = 0.5
 """Score from which a detection may start a track."""

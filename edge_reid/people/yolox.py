@@ -14,7 +14,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from edge_reid.errors import UserError
-from edge_reid.people.detection import Boxes, Detections, suppress
+from edge_reid.people.boxes import Boxes, Detections, suppress
 
 STRIDES = (8, 16, 32)
 GREY = 114

@@ -149,7 +149,7 @@ def test_help_needs_neither_torch_nor_an_engine_nor_opencv() -> None:
 
 @pytest.mark.parametrize("display", [{}, {"DISPLAY": ":987"}], ids=["no display", "a display that is not there"])
 def test_without_a_display_there_is_no_window_and_no_abort(display: dict[str, str]) -> None:
-    script = "from edge_reid.people.window import can_show; print(can_show())"
+    script = "from edge_reid.live.window import can_show; print(can_show())"
     done = subprocess.run(
         [sys.executable, "-c", script], env=environment(**display), capture_output=True, text=True, check=False
     )

@@ -10,7 +10,8 @@ from edge_reid.data.synthetic.cameras import draw_cameras
 from edge_reid.data.synthetic.crops import make_crop
 from edge_reid.data.synthetic.dataset import person_of
 from edge_reid.errors import UserError
-from edge_reid.people.detection import HogDetector, intersection_over_union, load_detector, suppress
+from edge_reid.people.boxes import intersection_over_union, suppress
+from edge_reid.people.detection import HogDetector, load_detector
 from edge_reid.people.motion import MotionDetector, join_fragments, split_groups
 from edge_reid.types import MODALITIES, Modality
 

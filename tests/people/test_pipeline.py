@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from walkers import Film, embed
 
 from edge_reid.people.appearance import MOST_PER_STEP, Appearances
-from edge_reid.people.detection import Detections, intersection_over_union
+from edge_reid.people.boxes import Detections, intersection_over_union
 from edge_reid.people.motion import MotionDetector
 from edge_reid.people.pipeline import Event, Pipeline, View
 from edge_reid.people.tracking import Tracker

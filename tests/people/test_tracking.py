@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from edge_reid.people.detection import Detections, intersection_over_union
+from edge_reid.people.boxes import Detections, intersection_over_union
 from edge_reid.people.tracking import Tracker
 
 Box = tuple[float, float, float, float]

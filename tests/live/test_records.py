@@ -10,11 +10,11 @@ import pytest
 from walkers import Film, embed
 
 from edge_reid.errors import UserError
-from edge_reid.people.drawing import Canvas, color_of
+from edge_reid.live.drawing import Canvas, color_of
+from edge_reid.live.meter import Meter
+from edge_reid.live.records import EventLog, recording, track_files
 from edge_reid.people.matching import Link
-from edge_reid.people.meter import Meter
 from edge_reid.people.pipeline import Event, Sighting, View
-from edge_reid.people.records import EventLog, recording, track_files
 
 BOX = np.array([20, 30, 60, 130], np.float32)
 

@@ -1,0 +1,1 @@
+"""What runs on two cameras: the loop, what it shows and what it leaves behind."""
