@@ -2,7 +2,8 @@
 
 Shapes: H, W the bundle's input size; h, w any size. A crop is uint8, `(H, W, 3)` BGR for visible and `(H, W)` for
 thermal. Colour order and normalisation live inside the exported graph, so training,
-calibration, the benchmark and the app all resize with the function below and do nothing else.
+calibration, the benchmark and the app all resize with the function below and do nothing else. Thermal pictures of 16
+bits become 8 as the app's cameras' do.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_reid.cameras.thermal import eight_bits
 from edge_reid.errors import UserError
 from edge_reid.types import Modality
 
@@ -21,9 +23,17 @@ def read_image(path: Path, modality: Modality) -> NDArray[np.uint8]:
     """Read a picture as uint8 `(h, w, 3)` BGR (visible) or `(h, w)` (thermal).
 
     Raises:
-        UserError: the file is missing, empty or not a picture.
+        UserError: the file is missing, empty or not a picture of 8 or 16 bits.
     """
-    return np.asarray(decode(path, cv2.IMREAD_COLOR if modality == "visible" else cv2.IMREAD_GRAYSCALE), dtype=np.uint8)
+    if modality == "visible":
+        return np.asarray(decode(path, cv2.IMREAD_COLOR), dtype=np.uint8)
+    # without ANYDEPTH the upper byte alone would remain: a room's 900 counts become four shades of grey
+    grey = decode(path, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+    if grey.dtype == np.uint16:
+        return eight_bits(np.asarray(grey, dtype=np.uint16))
+    if grey.dtype != np.uint8:
+        raise UserError(f"{path}: holds {grey.dtype} values; convert it to 8 or 16 bits")
+    return np.asarray(grey, dtype=np.uint8)
 
 
 def decode(path: Path, flag: int) -> NDArray[np.generic]:

@@ -1,54 +1,36 @@
-"""Frames of one camera with their times, from a file at leisure or from a camera as they come.
-
-Shapes: h, w the source's size. A frame is uint8, `(h, w, 3)` BGR for visible and `(h, w)` for thermal.
-"""
+"""Frames of one camera with their times, from a file at leisure or from a camera as they come."""
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
-from edge_reid.cameras.capture import Capture, Picture, is_live, open_capture, redact
-from edge_reid.cameras.thermal import PercentileGain
+from edge_reid.cameras.capture import Capture, check_backend, open_capture
+from edge_reid.cameras.frames import Frame, FramePreparation
+from edge_reid.cameras.live import LiveSource
+from edge_reid.cameras.newest import Health, Newest, State
+from edge_reid.cameras.uri import SourceUri, parse_uri
 from edge_reid.errors import UserError
 from edge_reid.types import Modality
 
-LONGEST_PAUSE = 10.0
-"""Seconds between attempts to reopen a camera that stays away."""
-
-State = Literal["up", "down", "ended"]
-
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One picture: its image, its time in seconds since the start, its number among all that the camera gave."""
-
-    image: NDArray[np.uint8]
-    time: float
-    index: int
+__all__ = ["Frame", "Health", "LiveSource", "Source", "State", "open_source", "parse_source"]
 
 
 class Source(Protocol):
-    """One camera. `name` is fit to be shown, `rate` is the announced frames per second."""
+    """One camera. `name` is fit to be shown."""
 
     name: str
     modality: Modality
     rate: float
+    """Frames per second to be expected: a file's own, or what was asked for."""
+    delay: float
+    """Seconds that frames are known to come late; their times are corrected by it."""
     offline: bool
 
     @property
     def state(self) -> State:
-        """Up, down (lost and being reopened), or ended (a file's end: nothing will follow)."""
+        """How it stands."""
 
     def start(self, epoch: float, arrived: threading.Event) -> None:
         """Count time from `epoch` (of `time.monotonic`) and set `arrived` whenever there is news to read."""
@@ -56,28 +38,45 @@ class Source(Protocol):
     def read(self) -> Frame | None:
         """Offline: the next frame, None at the end. Live: the newest frame not read yet, None when there is none."""
 
+    def health(self) -> Health:
+        """How it goes with it."""
+
     def close(self) -> None:
         """Stop and let the camera go."""
 
 
 def open_source(uri: str, modality: Modality, *, offline: bool) -> Source:
-    """Open a video file, a folder of pictures, a camera index, or an HTTP or RTSP URL.
+    """Open a file or folder, or begin to look for a camera, which may be absent: `edge_reid.cameras.uri` says how.
 
     Args:
-        uri: for example `people.mp4`, `pairs/*_lwir.png`, `0`, `rtsp://user:password@camera/stream`.
+        uri: for example `people.mp4`, `pairs/*_lwir.png?fps=20`, `0`, `rtsp://user:password@camera/stream`.
         modality: what the camera sees.
         offline: every frame in order, as fast as they are read; otherwise files run at their own pace.
 
     Raises:
-        UserError: it does not open, or a camera is asked to run offline.
+        UserError: nothing known is named so, a file does not open, an option is wrong, this machine can never open it,
+            or a camera is asked to run offline.
     """
-    if offline and is_live(uri):
-        raise UserError(f"{redact(uri)}: a live camera cannot run offline; leave --offline out or name a file")
-    capture = open_capture(uri)
-    if offline:
-        return OfflineSource(redact(uri), modality, capture)
-    reopen = (lambda: open_capture(uri)) if is_live(uri) and not capture.finite else None
-    return LiveSource(redact(uri), modality, capture, reopen)
+    source = parse_source(uri, modality)
+    if source.is_live:
+        if offline:
+            raise UserError(f"{source.name}: a live camera cannot run offline; leave --offline out or name a file")
+        return LiveSource(source, modality)
+    kind = OfflineSource if offline else FileSource
+    return kind(source, modality, open_capture(source))
+
+
+def parse_source(uri: str, modality: Modality) -> SourceUri:
+    """Understand what names a camera of this modality, without touching it.
+
+    Raises:
+        UserError: nothing known is named so, an option is wrong, or this machine can never open it.
+    """
+    source = parse_uri(uri)
+    check_backend(source)
+    if modality == "visible" and source.options.celsius:
+        raise UserError(f"{source.name}: celsius is for thermal cameras; leave it out of --visible")
+    return source
 
 
 class OfflineSource:
@@ -85,15 +84,17 @@ class OfflineSource:
 
     offline = True
 
-    def __init__(self, name: str, modality: Modality, capture: Capture) -> None:
+    def __init__(self, source: SourceUri, modality: Modality, capture: Capture) -> None:
         """Take over an open capture."""
-        self.name = name
+        self.name = source.name
         self.modality: Modality = modality
         self.rate = capture.rate
+        self.delay = source.options.delay
         self._capture = capture
-        self._prepare = FramePreparation(modality)
+        self._prepare = FramePreparation(modality, source.options)
         self._index = 0
         self._ended = False
+        self._size: tuple[int, int] | None = None
 
     @property
     def state(self) -> State:
@@ -105,147 +106,94 @@ class OfflineSource:
 
     def read(self) -> Frame | None:
         """The next frame, or None at the end."""
-        picture = None if self._ended else self._capture.read()
-        if picture is None:
+        shot = None if self._ended else self._capture.read()
+        if shot is None:
             self._ended = True
             return None
         index, self._index = self._index, self._index + 1
-        return self._prepare(picture, index / self.rate, index)
+        frame = self._prepare(shot.picture, index / self.rate - self.delay, index)
+        self._size = frame.image.shape[0], frame.image.shape[1]
+        return frame
+
+    def health(self) -> Health:
+        """A file is always well."""
+        return Health(self.state, received=self._index, rate=self.rate, size=self._size)
 
     def close(self) -> None:
         """Close the file."""
         self._capture.close()
 
 
-class LiveSource:
-    """A camera, or a file played at its own pace: a thread reads and always holds the newest frame.
-
-    Without the thread a slow reader sees seconds-old pictures out of the backend's buffer. A lost camera is reopened
-    with growing pauses; the object that lost it never recovers by itself.
-    """
+class FileSource:
+    """A file played at its own pace: a thread reads and always holds the newest picture."""
 
     offline = False
 
-    def __init__(
-        self,
-        name: str,
-        modality: Modality,
-        capture: Capture,
-        reopen: Callable[[], Capture] | None,
-        *,
-        first_pause: float = 0.5,
-    ) -> None:
-        """Take over an open capture; `reopen` is None for a file, which ends instead of coming back."""
-        self.name = name
+    def __init__(self, source: SourceUri, modality: Modality, capture: Capture) -> None:
+        """Take over an open capture."""
+        self.name = source.name
         self.modality: Modality = modality
         self.rate = capture.rate
-        self.received = 0
-        self.dropped = 0
-        self.reconnects = 0
+        self.delay = source.options.delay
         self._capture = capture
-        self._reopen = reopen
-        self._first_pause = first_pause
-        self._prepare = FramePreparation(modality)
-        self._state: State = "up"
+        self._prepare = FramePreparation(modality, source.options)
+        self._newest = Newest()
+        self._ended = False
         self._error: UserError | None = None
-        self._newest: tuple[Picture, float, int] | None = None
-        self._lock = threading.Lock()
+        self._size: tuple[int, int] | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
     @property
     def state(self) -> State:
-        """Up, down or ended; a frame or an error that waits to be read comes before the end."""
-        # the state first: the last frame is there before the end is told
-        state = self._state
-        waiting = self._newest is not None or self._error is not None
-        return "up" if waiting and state == "ended" else state
+        """Up or ended; a picture or an error that waits to be read comes before the end."""
+        ended = self._ended  # first: the last picture is there before the end is told
+        return "ended" if ended and not self._newest.waits and self._error is None else "up"
 
     def start(self, epoch: float, arrived: threading.Event) -> None:
-        """Start the reader thread."""
-        self._thread = threading.Thread(target=self._run, args=(epoch, arrived), name=self.name, daemon=True)
+        """Start to play."""
+        self._thread = threading.Thread(target=self._play, args=(epoch, arrived), name=self.name, daemon=True)
         self._thread.start()
 
     def read(self) -> Frame | None:
         """The newest frame not read yet, or None.
 
         Raises:
-            UserError: the reader met a picture that cannot be decoded.
+            UserError: a picture cannot be decoded.
         """
-        with self._lock:
-            newest, self._newest = self._newest, None
-        if newest is not None:
-            return self._prepare(*newest)
+        if (held := self._newest.take()) is not None:
+            frame = self._prepare(*held)
+            self._size = frame.image.shape[0], frame.image.shape[1]
+            return frame
         if self._error is not None:
             raise self._error
         return None
 
+    def health(self) -> Health:
+        """How many pictures it gave and how many of them nobody looked at."""
+        newest = self._newest
+        return Health(
+            self.state, newest.received, newest.dropped, rate=newest.rate(), age=newest.age(), size=self._size
+        )
+
     def close(self) -> None:
-        """Stop the reader. One that hangs in a silent stream is left behind; it ends with its timeout."""
+        """Stop playing."""
         self._stop.set()
         if self._thread is None:
             self._capture.close()
         else:
             self._thread.join(timeout=1.0)
 
-    def _run(self, epoch: float, arrived: threading.Event) -> None:
+    def _play(self, epoch: float, arrived: threading.Event) -> None:
         try:
-            while not self._stop.is_set():
-                picture = self._capture.read()
-                if picture is not None:
-                    self._keep(picture, epoch)
-                    arrived.set()
-                elif self._reopen is None or not self._reconnect(self._reopen):
-                    break
+            while not self._stop.is_set() and (shot := self._capture.read()) is not None:
+                moment = self._newest.received / self.rate
+                self._stop.wait(max(0.0, epoch + moment - time.monotonic()))
+                self._newest.put(shot.picture, moment - self.delay)
+                arrived.set()
         except UserError as error:
             self._error = error
         finally:
             self._capture.close()
-            self._state = "ended"
+            self._ended = True
             arrived.set()
-
-    def _keep(self, picture: Picture, epoch: float) -> None:
-        if self._reopen is None:
-            moment = self.received / self.rate
-            self._stop.wait(max(0.0, epoch + moment - time.monotonic()))
-        else:
-            moment = time.monotonic() - epoch
-        with self._lock:
-            self.dropped += self._newest is not None
-            self._newest = (picture, moment, self.received)
-            self.received += 1
-
-    def _reconnect(self, reopen: Callable[[], Capture]) -> bool:
-        """Reopen the camera, however long it takes; False when told to stop meanwhile."""
-        self._state = "down"
-        self._capture.close()
-        log.warning("%s: lost, trying to reopen", self.name)
-        pause = self._first_pause
-        while not self._stop.wait(pause):
-            try:
-                self._capture = reopen()
-            except UserError:
-                pause = min(2.0 * pause, LONGEST_PAUSE)
-                continue
-            self.reconnects += 1
-            self._state = "up"
-            return True
-        return False
-
-
-class FramePreparation:
-    """Makes a frame of a raw picture: BGR for visible, 8-bit grey for thermal."""
-
-    def __init__(self, modality: Modality) -> None:
-        """Hold the thermal gain, whose limits drift from frame to frame."""
-        self._gain = PercentileGain() if modality == "thermal" else None
-
-    def __call__(self, picture: Picture, moment: float, index: int) -> Frame:
-        """The frame of a picture taken at `moment`."""
-        if self._gain is not None:
-            return Frame(self._gain(picture, moment), moment, index)
-        if picture.dtype == np.uint16:
-            picture = np.asarray(cv2.convertScaleAbs(picture, alpha=1 / 257), dtype=np.uint8)
-        if picture.ndim == 2:
-            picture = np.asarray(cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR), dtype=np.uint8)
-        return Frame(np.asarray(picture[:, :, :3], dtype=np.uint8), moment, index)

@@ -3,7 +3,6 @@ from __future__ import annotations
 import http.server
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,61 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_reid.cameras.capture import open_capture
-from edge_reid.cameras.sources import LiveSource, Source, open_source
+from edge_reid.cameras.sources import Source, open_source
 from edge_reid.errors import UserError
-
-
-class CountingCamera:
-    """An MJPEG camera over HTTP whose picture's shade is the number of its frame, twenty a second."""
-
-    def __init__(self, port: int = 0) -> None:
-        camera = self
-        self.sent = 0
-        self.stopped = threading.Event()
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self.send_response(200)
-                self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-                self.end_headers()
-                while not camera.stopped.wait(0.05):
-                    camera.sent += 1
-                    shade = np.full((64, 64, 3), camera.sent % 200, np.uint8)
-                    body = cv2.imencode(".jpg", shade)[1].tobytes()
-                    try:
-                        self.wfile.write(b"--frame\r\nContent-Type: image/jpeg\r\n")
-                        self.wfile.write(b"Content-Length: %d\r\n\r\n%s\r\n" % (len(body), body))
-                    except OSError:
-                        return
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        self.port = int(self._server.server_address[1])
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self.stopped.set()
-        self._server.shutdown()
-        self._server.server_close()
-
-
-@pytest.fixture
-def camera() -> Iterator[CountingCamera]:
-    counting = CountingCamera()
-    yield counting
-    counting.close()
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 15.0) -> bool:
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.02)
-    return True
+from edge_reid.preprocess import read_image
+from edge_reid.types import Modality
+from tests.cameras.waiting import wait_for
 
 
 def start(source: Source) -> Source:
@@ -124,49 +73,12 @@ def test_a_file_at_its_own_pace_ends_with_its_last_frame_and_keeps_time(clip: Pa
     assert source.read() is None
 
 
-def test_a_slow_reader_gets_the_newest_frame(camera: CountingCamera) -> None:
-    source = start(open_source(f"http://127.0.0.1:{camera.port}/", "visible", offline=False))
-    assert wait_for(lambda: source.read() is not None)
-    sent = camera.sent
-    assert wait_for(lambda: camera.sent >= sent + 20)
-    before = camera.sent
-    frame = source.read()
-    source.close()
-    assert frame is not None
-    shown = round(float(frame.image.mean()))
-    # OpenCV hands out a frame when the next one begins, and a busy machine is later still; the buffer is twenty behind
-    assert before - 10 <= shown <= camera.sent
-    assert isinstance(source, LiveSource)
-    assert source.dropped >= 5
-
-
-def test_a_camera_that_drops_and_returns_is_reopened(camera: CountingCamera) -> None:
-    url = f"http://127.0.0.1:{camera.port}/"
-    source = LiveSource(url, "visible", open_capture(url), lambda: open_capture(url), first_pause=0.05)
-    start(source)
-    assert wait_for(lambda: source.read() is not None)
-    camera.close()
-    assert wait_for(lambda: source.state == "down")
-    returned = CountingCamera(camera.port)
-    try:
-        assert wait_for(lambda: source.state == "up" and source.read() is not None)
-        assert source.reconnects == 1
-    finally:
-        source.close()
-        returned.close()
-
-
 def test_a_corrupt_picture_of_a_paced_folder_reaches_the_reader(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "1.png"), np.zeros((8, 8, 3), np.uint8))
     (tmp_path / "2.png").write_bytes(b"not a picture")
     source = start(open_source(str(tmp_path), "visible", offline=False))
     with pytest.raises(UserError, match=r"2.png: not a picture"):
         wait_for(lambda: source.read() is not None and False, seconds=3.0)
-
-
-def test_a_live_camera_cannot_run_offline() -> None:
-    with pytest.raises(UserError, match=r"rtsp://\*\*\*@camera: a live camera cannot run offline"):
-        open_source("rtsp://user:secret@camera", "visible", offline=True)
 
 
 def test_a_picture_that_goes_missing_reaches_the_reader(tmp_path: Path) -> None:
@@ -194,6 +106,94 @@ def test_a_file_behind_a_url_ends(clip: Path) -> None:
         )
         assert wait_for(lambda: source.read() is None and source.state == "ended", seconds=10.0)
         server.shutdown()
-    assert isinstance(source, LiveSource)
-    assert source.received == 20
-    assert source.reconnects == 0
+    assert source.health().received == 20
+    assert source.health().reconnects == 0
+
+
+def test_a_folder_that_loops_never_ends_and_keeps_its_time(tmp_path: Path) -> None:
+    for number in (1, 2, 3):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((8, 8, 3), number, np.uint8))
+    source = open_source(f"{tmp_path}?loop=1&fps=50&delay=0.5", "visible", offline=True)
+    frames = [source.read() for _ in range(8)]
+    assert [frame and int(frame.image[0, 0, 0]) for frame in frames] == [1, 2, 3, 1, 2, 3, 1, 2]
+    assert [frame and frame.time for frame in frames] == [pytest.approx(index / 50 - 0.5) for index in range(8)]
+    assert (source.state, source.rate, source.delay) == ("up", 50.0, 0.5)
+    playing = start(open_source(f"{tmp_path}?loop=1&fps=50", "visible", offline=False))
+    assert wait_for(lambda: playing.health().received >= 8, 3.0)
+    assert playing.state == "up"
+    playing.close()
+
+
+def test_a_file_tells_how_it_goes(clip: Path) -> None:
+    source = open_source(str(clip), "visible", offline=False)
+    assert (source.health().state, source.health().size, source.health().age) == ("up", None, None)
+    start(source)
+    assert wait_for(lambda: source.read() is not None and source.health().received >= 10)
+    health = source.health()
+    source.close()
+    assert health.size == (32, 32)
+    assert 5 < health.rate < 25
+    assert health.age is not None and health.age < 1.0
+
+
+@pytest.mark.parametrize(
+    ("flip", "expected"),
+    [
+        ("0", [[1, 2], [3, 4]]),
+        ("90", [[3, 1], [4, 2]]),
+        ("180", [[4, 3], [2, 1]]),
+        ("270", [[2, 4], [1, 3]]),
+        ("h", [[2, 1], [4, 3]]),
+        ("v", [[3, 4], [1, 2]]),
+    ],
+)
+@pytest.mark.parametrize("modality", ["visible", "thermal"])
+def test_pictures_are_turned(tmp_path: Path, flip: str, expected: list[list[int]], modality: Modality) -> None:
+    cv2.imwrite(str(tmp_path / "1.png"), np.array([[1, 2], [3, 4]], np.uint8))
+    frame = open_source(f"{tmp_path}?flip={flip}", modality, offline=True).read()
+    assert frame is not None
+    assert (frame.image if modality == "thermal" else frame.image[:, :, 1]).tolist() == expected
+    assert frame.image.flags.c_contiguous or flip == "0"
+
+
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
+def test_training_and_the_app_see_the_same_in_a_sixteen_bit_picture(tmp_path: Path, suffix: str) -> None:
+    rng = np.random.default_rng(0)
+    for number, shape in enumerate([(512, 640), (64, 32), (33, 17)]):
+        path = tmp_path / f"{number}.{suffix}"
+        cv2.imwrite(str(path), (29_500 + rng.normal(0, 120, shape)).astype(np.uint16))
+        frame = open_source(f"{tmp_path}/{number}.*", "thermal", offline=True).read()
+        assert frame is not None
+        np.testing.assert_array_equal(read_image(path, "thermal"), frame.image)
+        assert len(np.unique(frame.image)) > 100, "all shades, where the upper byte alone would have two"
+
+
+def test_a_thermal_picture_of_floating_point_numbers_is_refused(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "1.tiff"), np.full((8, 8), 21.5, np.float32))
+    with pytest.raises(UserError, match=r"1\.tiff: holds float32 values; convert it to 8 or 16 bits"):
+        read_image(tmp_path / "1.tiff", "thermal")
+    with pytest.raises(UserError, match="float32"):
+        open_source(str(tmp_path), "thermal", offline=True).read()
+
+
+def test_telemetry_is_cut_off_before_it_can_spoil_the_gain(tmp_path: Path) -> None:
+    counts = np.full((122, 160), 30_000, np.uint16)
+    counts[:60] += 900
+    counts[120:] = np.random.default_rng(0).integers(0, 65_536, (2, 160))
+    cv2.imwrite(str(tmp_path / "1.png"), counts)
+    frame = open_source(f"{tmp_path}?telemetry=2", "thermal", offline=True).read()
+    assert frame is not None
+    assert frame.image.shape == (120, 160)
+    assert np.unique(frame.image).tolist() == [0, 255]
+
+
+def test_degrees_of_a_radiometric_film_become_fixed_shades(tmp_path: Path) -> None:
+    degrees = np.array([[-10.0, 5.0, 22.5], [40.0, 60.0, 37.0]])
+    for number, warmer in enumerate((0.0, 1.0)):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.round((degrees + warmer + 273.15) * 100).astype(np.uint16))
+    source = open_source(f"{tmp_path}?celsius=5..40", "thermal", offline=True)
+    for warmer in (0.0, 1.0):
+        frame = source.read()
+        assert frame is not None
+        expected = np.clip((degrees + warmer - 5.0) * 255 / 35, 0, 255)
+        assert np.abs(frame.image - expected).max() <= 0.6
