@@ -50,7 +50,13 @@ class Synth:
     people: int = 16
     """People who cross the scene."""
     seconds: float = 30.0
-    """Length of the scene."""
+    """Length of the scene, or of each visit to it."""
+    visits: int = 1
+    """How often they come to the scene, --pause seconds apart."""
+    pause: float = 300.0
+    """Seconds between two visits."""
+    newcomers: int = 0
+    """People who cross the scene in the last visit only."""
     seed: int = 0
     """Another seed draws other people."""
     camera_seed: int | None = None
@@ -65,7 +71,10 @@ class Synth:
         if self.scene:
             from edge_reid.data.synthetic.scene import Screenplay, write_scene
 
-            play = Screenplay(people=self.people, seconds=self.seconds, seed=self.seed, camera_seed=self.camera_seed)
+            play = Screenplay(
+                people=self.people, seconds=self.seconds, visits=self.visits, pause=self.pause,
+                newcomers=self.newcomers, seed=self.seed, camera_seed=self.camera_seed,
+            )  # fmt: skip
             with progress("filming") as update:
                 write_scene(self.out, play, overwrite=self.overwrite, progress=update)
             print(f"{self.out}: visible.avi and thermal.avi, {self.people} people, with ground truth and homography")

@@ -10,28 +10,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
-
-from edge_reid.errors import UserError
-from edge_reid.people.boxes import intersection_over_union
+from edge_reid.evaluation.mot import LEAST_VISIBILITY, NumberedBoxes, read_mot, read_rows, read_text, same_boxes
 from edge_reid.types import MODALITIES
-
-LEAST_OVERLAP = 0.5
-"""Intersection over union from which a track's box is that of a person."""
-
-LEAST_VISIBILITY = 0.5
-"""Share of a person in sight from which it may be asked to be found."""
-
-
-@dataclass(frozen=True)
-class Boxes:
-    """The boxes of one frame: who `(N,)`, where `(N, 4)`, and the share in sight `(N,)` (ground truth only)."""
-
-    numbers: NDArray[np.int64]
-    corners: NDArray[np.float32]
-    visibility: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -84,7 +64,7 @@ def score_matches(tracks: Path, scene: Path) -> MatchScores:
     Raises:
         UserError: a file is missing or malformed.
     """
-    about = json.loads(_text(scene / "scene.json"))
+    about = json.loads(read_text(scene / "scene.json"))
     height, width = about["size"]
     truth = {modality: read_mot(scene / f"gt_{modality}.txt") for modality in MODALITIES}
     who = {modality: assign(read_mot(tracks / f"{modality}.txt"), truth[modality]) for modality in MODALITIES}
@@ -96,7 +76,7 @@ def score_matches(tracks: Path, scene: Path) -> MatchScores:
         & _in_sight(truth["thermal"][frame], height, width)
     }
     right, found, shown, couples = 0, set(), 0, set()
-    for row in _rows(tracks / "links.txt", 6):
+    for row in read_rows(tracks / "links.txt", 6):
         frames, ends = (int(row[0]), int(row[1])), (int(row[2]), int(row[3]))
         couples.add(ends)
         shown += 1
@@ -120,36 +100,14 @@ def score_matches(tracks: Path, scene: Path) -> MatchScores:
     )  # fmt: skip
 
 
-def read_mot(path: Path) -> dict[int, Boxes]:
-    """Boxes by frame from MOT text: frame, number, left, top, width, height, two more, and the share in sight.
-
-    Raises:
-        UserError: the file is missing or malformed.
-    """
-    frames: defaultdict[int, list[list[float]]] = defaultdict(list)
-    for row in _rows(path, 9):
-        frames[int(row[0])].append(row)
-    boxes = {}
-    for frame, rows in frames.items():
-        table = np.array(rows)
-        corners = np.concatenate([table[:, 2:4], table[:, 2:4] + table[:, 4:6]], axis=1).astype(np.float32)
-        boxes[frame] = Boxes(table[:, 1].astype(np.int64), corners, table[:, 8])
-    return boxes
-
-
-def assign(tracks: dict[int, Boxes], truth: dict[int, Boxes]) -> dict[tuple[int, int], int]:
+def assign(tracks: dict[int, NumberedBoxes], truth: dict[int, NumberedBoxes]) -> dict[tuple[int, int], int]:
     """The person of each (frame, track): one-to-one in each frame, with an overlap of at least a half."""
-    who = {}
-    for frame, found in tracks.items():
-        if frame not in truth:
-            continue
-        people = truth[frame]
-        overlaps = intersection_over_union(found.corners, people.corners)
-        chosen = linear_sum_assignment(np.where(overlaps >= LEAST_OVERLAP, overlaps, 0.0), maximize=True)
-        for i, j in zip(*chosen, strict=True):
-            if overlaps[i, j] >= LEAST_OVERLAP:
-                who[frame, int(found.numbers[i])] = int(people.numbers[j])
-    return who
+    return {
+        (frame, int(found.numbers[i])): int(truth[frame].numbers[j])
+        for frame, found in tracks.items()
+        if frame in truth
+        for i, j in same_boxes(found.corners, truth[frame].corners)
+    }
 
 
 def _majority(who: dict[tuple[int, int], int]) -> dict[int, int]:
@@ -160,31 +118,11 @@ def _majority(who: dict[tuple[int, int], int]) -> dict[int, int]:
     return {track: counter.most_common(1)[0][0] for track, counter in votes.items()}
 
 
-def _in_sight(boxes: Boxes, height: int, width: int) -> set[int]:
+def _in_sight(boxes: NumberedBoxes, height: int, width: int) -> set[int]:
     """People who are whole inside the frame and sufficiently uncovered."""
     left, top, right, bottom = boxes.corners.T
     whole = (left > 0) & (top > 0) & (right < width) & (bottom < height)
     return {int(number) for number in boxes.numbers[whole & (boxes.visibility >= LEAST_VISIBILITY)]}
-
-
-def _rows(path: Path, columns: int) -> list[list[float]]:
-    rows = []
-    for number, line in enumerate(_text(path).splitlines(), 1):
-        try:
-            row = [float(value) for value in line.split(",")]
-        except ValueError:
-            row = []
-        if len(row) < columns:
-            raise UserError(f"{path}:{number}: expected {columns} numbers separated by commas; write the file again")
-        rows.append(row)
-    return rows
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); check the folder") from error
 
 
 def _share(part: int, whole: int) -> float:

@@ -26,12 +26,16 @@ FIRST_INTERVAL = 0.1
 MOST_OVERLAP = 0.3
 """Share of a person's box that others may cover: above, the crop shows two people."""
 
+LEAST_HEIGHT = 0.2
+"""Of a box, as a share of the network's input height: less shows a person, but not which."""
+
 
 @dataclass
 class Appearance:
-    """The weighted sum of a track's embeddings, how many there are, and when the next is due."""
+    """The weighted sum of a track's embeddings, of the weights, how many there are, and when the next is due."""
 
     total: NDArray[np.float32]
+    quality: float = 0.0
     count: int = 0
     due: float = 0.0
 
@@ -46,15 +50,11 @@ class Appearances:
 
     def __init__(self, modality: Modality, embed: Embed, size: tuple[int, int]) -> None:
         """Take the engine's `embed` and its input size (H, W)."""
-        self._modality = modality
+        self.modality = modality
+        self.known: dict[int, Appearance] = {}
+        """By track number, of the tracks embedded at least once."""
         self._embed = embed
         self._size = size
-        self._known: dict[int, Appearance] = {}
-
-    @property
-    def embeddings(self) -> dict[int, NDArray[np.float32]]:
-        """Unit vectors `(D,)` by track number, of the tracks embedded at least once."""
-        return {number: appearance.embedding for number, appearance in self._known.items()}
 
     def step(self, frame: NDArray[np.uint8], tracks: list[Track], time: float) -> set[int]:
         """Embed the tracks that are due and well visible in this frame; return the numbers of those."""
@@ -62,7 +62,7 @@ class Appearances:
         if not due:
             return set()
         visible = _visible_shares(tracks, frame.shape[:2])
-        clear = [track for track in due if visible[track.number] >= 1.0 - MOST_OVERLAP]
+        clear = [track for track in due if self._is_clear(track, visible[track.number])]
         chosen = sorted(clear, key=self._urgency)[:MOST_PER_STEP]
         if not chosen:
             return set()
@@ -70,22 +70,27 @@ class Appearances:
         for track, crop, embedding in zip(chosen, crops, self._embed(crops), strict=True):
             height = track.box[3] - track.box[1]
             weight = min(1.0, float(height) / self._size[0]) * visible[track.number] * _sharpness(crop)
-            appearance = self._known.setdefault(track.number, Appearance(np.zeros_like(embedding)))
+            appearance = self.known.setdefault(track.number, Appearance(np.zeros_like(embedding)))
             appearance.total += np.float32(weight) * embedding
+            appearance.quality += weight
             appearance.count += 1
             appearance.due = time + FIRST_INTERVAL * appearance.count
         return {track.number for track in chosen}
 
     def forget(self, number: int) -> None:
         """Drop what is known of a track that ended."""
-        self._known.pop(number, None)
+        self.known.pop(number, None)
+
+    def _is_clear(self, track: Track, visible: float) -> bool:
+        height = track.box[3] - track.box[1]
+        return visible >= 1.0 - MOST_OVERLAP and float(height) >= LEAST_HEIGHT * self._size[0]
 
     def _is_due(self, track: Track, time: float) -> bool:
-        appearance = self._known.get(track.number)
+        appearance = self.known.get(track.number)
         return appearance is None or (appearance.count < MOST_PER_TRACK and time >= appearance.due)
 
     def _urgency(self, track: Track) -> tuple[int, float]:
-        appearance = self._known.get(track.number)
+        appearance = self.known.get(track.number)
         return (0, track.started) if appearance is None else (appearance.count, appearance.due)
 
 

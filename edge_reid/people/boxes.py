@@ -33,12 +33,13 @@ def suppress(boxes: Boxes, scores: NDArray[np.float32], overlap: float) -> NDArr
     lie far from the origin; hence this one.
     """
     order = np.argsort(-scores, kind="stable")
-    overlaps = intersection_over_union(boxes, boxes)
-    kept: list[int] = []
-    for index in order:
-        if not kept or overlaps[index, kept].max() <= overlap:
-            kept.append(int(index))
-    return np.asarray(kept, dtype=np.intp)
+    sorted_boxes = boxes[order]
+    removes = intersection_over_union(sorted_boxes, sorted_boxes) > overlap
+    stays = np.ones(len(order), np.bool_)
+    for rank in range(len(order)):
+        if stays[rank]:
+            stays[rank + 1 :] &= ~removes[rank, rank + 1 :]
+    return np.asarray(order[stays], dtype=np.intp)
 
 
 def intersection_over_union(first: Boxes, second: Boxes) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Finding people in one frame: by motion, by oriented gradients, or by a network in an ONNX file.
+"""What finds people in one frame, by the name under which a user asks for it: `NAME?key=value&key=value`.
 
 Shapes: h, w the frame's size. A frame is uint8, `(h, w, 3)` BGR (visible) or `(h, w)` (thermal).
 """
@@ -6,71 +6,113 @@ Shapes: h, w the frame's size. A frame is uint8, `(h, w, 3)` BGR (visible) or `(
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_reid.errors import UserError
-from edge_reid.people.boxes import Detections, suppress
+from edge_reid.people.boxes import Detections
 from edge_reid.types import Modality
 
 
 class Detector(Protocol):
     """Finds people."""
 
+    name: str
+    """Short, fit to be shown."""
+    description: str
+    """What it is and how it works, in one line that begins with the name."""
+    every: int
+    """It is to be asked on every so-many-th frame; tracking fills those between."""
+
     def detect(self, frame: NDArray[np.uint8]) -> Detections:
         """The people in a frame."""
 
 
-def load_detector(name: str, modality: Modality) -> Detector:
-    """The detector called `motion`, `hog` or `onnx:FILE` for a camera of this modality.
+class DetectorOptions(BaseModel):
+    """What every detector can be told."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    every: int = Field(1, ge=1, le=1000)
+
+
+class NetworkOptions(DetectorOptions):
+    """What a network can be told, where the graph does not say it."""
+
+    family: str | None = None
+    person: int | None = Field(None, alias="class", ge=0)
+    score: float = Field(0.1, gt=0.0, lt=1.0)
+    size: str | None = Field(None, pattern=r"^[1-9]\d{1,3}(x[1-9]\d{1,3})?$")
+
+
+def load_detector(spec: str, modality: Modality) -> Detector:
+    """The detector that a user asks for, for a camera of this modality.
+
+    Args:
+        spec: `motion`, `hog`, `hot` or `onnx:FILE`, and options behind a question mark: `every=2` for all of them;
+            `family=yolov8`, `class=0`, `score=0.3`, `size=416` or `size=WIDTHxHEIGHT` for networks.
+        modality: what the camera sees; `hot` needs a thermal one.
 
     Raises:
-        UserError: the name is not known, the file is missing or of another kind, or this OpenCV lacks the method.
+        UserError: name, option or value is not known, the file is missing or of another kind, or this OpenCV lacks the
+            method.
     """
+    name, _, text = spec.partition("?")
+    kind, _, file = name.partition(":")
     if name == "motion":
         from edge_reid.people.motion import MotionDetector
 
-        return MotionDetector(modality)
+        return MotionDetector(modality, every=_options(spec, text, DetectorOptions).every)
     if name == "hog":
-        return HogDetector()
-    kind, _, file = name.partition(":")
-    if kind == "onnx" and file:
-        from edge_reid.people.yolox import YoloxDetector
+        from edge_reid.people.hog import HogDetector
 
-        return YoloxDetector(Path(file))
-    raise UserError(f"--detector {name}: not known; choose motion, hog or onnx:FILE")
+        return HogDetector(every=_options(spec, text, DetectorOptions).every)
+    if name == "hot":
+        from edge_reid.people.hot import HotDetector
 
-
-class HogDetector:
-    """Upright people by histograms of oriented gradients (OpenCV's INRIA model, about 80 ms a frame)."""
-
-    def __init__(self) -> None:
-        """Load the model that OpenCV carries.
-
-        Raises:
-            UserError: this OpenCV carries none (5.x has moved it out).
-        """
-        if not hasattr(cv2, "HOGDescriptor"):
+        if modality != "thermal":
             raise UserError(
-                f"--detector hog: OpenCV {cv2.__version__} has no HOG detector; install 'opencv-python<5' or "
-                "opencv-contrib-python, or choose motion or onnx:FILE"
+                f"detector {spec}: finds warmth, and this camera is visible; choose motion, hog or onnx:FILE"
             )
-        self._hog = cv2.HOGDescriptor()
-        self._hog.setSVMDetector(np.asarray(cv2.HOGDescriptor.getDefaultPeopleDetector(), dtype=np.float32))
+        return HotDetector(every=_options(spec, text, DetectorOptions).every)
+    if kind == "onnx" and file:
+        from edge_reid.people.networks.detector import NetworkDetector
 
-    def detect(self, frame: NDArray[np.uint8]) -> Detections:
-        """The upright people of 128 pixels and taller."""
-        found, weights = self._hog.detectMultiScale(frame, winStride=(8, 8), padding=(8, 8), scale=1.1)
-        if len(found) == 0:
-            return Detections.none()
-        left, top, width, height = np.asarray(found, dtype=np.float32).T
-        # the model was trained with a margin around each person; OpenCV's own sample takes the same amounts off
-        edges = (left + 0.1 * width, top + 0.07 * height, left + 0.9 * width, top + 0.87 * height)
-        boxes = np.stack(edges, axis=1).astype(np.float32)
-        # margins of the support vector machine: 0.3 is doubtful, 1 and more is certain
-        scores = np.clip(np.asarray(weights, dtype=np.float32).ravel(), 0.0, 1.0)
-        kept = suppress(boxes, scores, 0.4)
-        return Detections(boxes[kept], scores[kept])
+        options = _options(spec, text, NetworkOptions)
+        sides = [int(side) for side in (options.size or "").split("x") if side]
+        size = (sides[-1], sides[0]) if sides else None
+        return NetworkDetector(
+            Path(file), family=options.family, person=options.person, score=options.score, size=size,
+            every=options.every,
+        )  # fmt: skip
+    raise UserError(f"detector {spec}: not known; choose motion, hog, hot or onnx:FILE")
+
+
+def paced(description: str, every: int) -> str:
+    """A detector's description, and how often it is asked."""
+    return description if every == 1 else f"{description}, on one frame in {every}"
+
+
+Options = TypeVar("Options", bound=DetectorOptions)
+
+
+def _options(spec: str, text: str, kind: type[Options]) -> Options:
+    values: dict[str, str] = {}
+    known = [field.alias or name for name, field in kind.model_fields.items()]
+    for word in filter(None, text.split("&")):
+        key, _, value = word.partition("=")
+        if key not in known:
+            raise UserError(f"detector {spec}: has no option {key}; choose from {', '.join(known)}")
+        if key in values:
+            raise UserError(f"detector {spec}: {key} is given twice; leave one out")
+        values[key] = value
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0])
+        hint = "give one number, or WIDTHxHEIGHT" if key == "size" else first["msg"]
+        raise UserError(f"detector {spec}: {key}={values[key]}: {hint}") from error

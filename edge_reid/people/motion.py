@@ -14,6 +14,7 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
 
 from edge_reid.people.boxes import Boxes, Detections
+from edge_reid.people.detection import paced
 from edge_reid.types import Modality
 
 WORKING_SIDE = 320
@@ -23,16 +24,40 @@ WARM_UP_FRAMES = 5
 LEAST_HEIGHT = 0.08
 """Of a person, as a share of the picture's: less carries no identity."""
 
+LEAST_AREA, MOST_BLOBS = 16, 60
+"""Of foreground, in pixels of the copy and in number: a picture full of specks must not take a second to join."""
+
 PERSON, DOUBTFUL = 0.9, 0.4
 """Scores: the shape of a person, or of something that may hide one (two people as one blob, a person half seen).
 The tracker starts nobody on a doubtful box but holds on to those it knows."""
 
 
 class MotionDetector:
-    """Gaussian mixture background, cleaned up, its fragments joined, and what is not shaped like a person let go."""
+    """What moves before a fixed camera, its fragments joined, and what is not shaped like a person let go."""
+
+    name = "motion"
+
+    def __init__(self, modality: Modality, *, every: int = 1) -> None:
+        """Start with an empty background."""
+        self.every = every
+        self.description = paced("motion finds what moves before a fixed camera", every)
+        self._moving = Movement(modality)
+
+    def detect(self, frame: NDArray[np.uint8]) -> Detections:
+        """The moving people in a frame of the fixed camera; none in the first frames."""
+        small, scale = shrink(frame)
+        mask = self._moving.mask(small)
+        return Detections.none() if mask is None else people_in(mask, scale)
+
+
+class Movement:
+    """What differs from a background learnt as a mixture of Gaussians.
+
+    People who stand still for about ten seconds become part of the background.
+    """
 
     def __init__(self, modality: Modality) -> None:
-        """Start with an empty background; people who stand still for about ten seconds become part of it."""
+        """Start with an empty background."""
         # thermal light casts no shadows, and a shadow there would be taken for a cooler part of the person
         self._subtractor = cv2.createBackgroundSubtractorMOG2(
             history=500, varThreshold=12, detectShadows=modality == "visible"
@@ -40,25 +65,12 @@ class MotionDetector:
         self._subtractor.setBackgroundRatio(0.7)
         self._seen = 0
 
-    def detect(self, frame: NDArray[np.uint8]) -> Detections:
-        """The moving people in a frame of the fixed camera; none in the first frames."""
-        scale = min(1.0, WORKING_SIDE / max(frame.shape[:2]))
-        small = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        steady = self._undo_gain(np.asarray(cv2.GaussianBlur(small, (3, 3), 0), dtype=np.uint8))
-        mask = (np.asarray(self._subtractor.apply(steady)) == 255).astype(np.uint8)
+    def mask(self, image: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+        """Learn an image; 1 where something moves, 0 elsewhere, None while that cannot be told."""
+        mask = (np.asarray(self._subtractor.apply(self._undo_gain(image))) == 255).astype(np.uint8)
         self._seen += 1
         # more than half of the picture never walks: the light or the gain has changed, or the camera has moved
-        if self._seen <= WARM_UP_FRAMES or mask.mean() > 0.5:
-            return Detections.none()
-        mask = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)), dtype=np.uint8)
-        mask = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((9, 3), np.uint8)), dtype=np.uint8)
-        _, _, statistics, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-        blobs = statistics[1:]
-        blobs = blobs[blobs[:, cv2.CC_STAT_AREA] >= 16]
-        corners = np.concatenate([blobs[:, :2], blobs[:, :2] + blobs[:, 2:4]], axis=1).astype(np.float32)
-        boxes = split_groups(join_fragments(corners), mask)
-        boxes = boxes[boxes[:, 3] - boxes[:, 1] >= LEAST_HEIGHT * mask.shape[0]]
-        return Detections(boxes / np.float32(scale), _likeness(boxes, mask))
+        return None if self._seen <= WARM_UP_FRAMES or mask.mean() > 0.5 else mask
 
     def _undo_gain(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The image as bright as the background was learnt.
@@ -74,6 +86,27 @@ class MotionDetector:
         difference = background[::4, ::4].astype(np.int16) - image[::4, ::4]
         shift = np.median(difference.reshape(-1, *image.shape[2:]), axis=0)
         return np.asarray(cv2.add(image, np.append(np.atleast_1d(shift), [0.0] * 3)[:4]), dtype=np.uint8)
+
+
+def shrink(frame: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
+    """A frame as a smooth copy whose longer side is at most `WORKING_SIDE`, and the copy's scale."""
+    scale = min(1.0, WORKING_SIDE / max(frame.shape[:2]))
+    small = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.GaussianBlur(small, (3, 3), 0), dtype=np.uint8), scale
+
+
+def people_in(mask: NDArray[np.uint8], scale: float) -> Detections:
+    """The people in a mask of a copy of that scale: it is cleaned up, fragments are joined and groups cut."""
+    mask = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)), dtype=np.uint8)
+    mask = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((9, 3), np.uint8)), dtype=np.uint8)
+    _, _, statistics, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    blobs = statistics[1:]
+    blobs = blobs[blobs[:, cv2.CC_STAT_AREA] >= LEAST_AREA]
+    blobs = blobs[np.argsort(-blobs[:, cv2.CC_STAT_AREA], kind="stable")[:MOST_BLOBS]]
+    corners = np.concatenate([blobs[:, :2], blobs[:, :2] + blobs[:, 2:4]], axis=1).astype(np.float32)
+    boxes = split_groups(join_fragments(corners), mask)
+    boxes = boxes[boxes[:, 3] - boxes[:, 1] >= LEAST_HEIGHT * mask.shape[0]]
+    return Detections(boxes / np.float32(scale), _likeness(boxes, mask))
 
 
 def join_fragments(boxes: Boxes) -> Boxes:

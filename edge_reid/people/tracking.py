@@ -9,7 +9,7 @@ only to tracks still without one, and only strong ones start a track.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -21,8 +21,12 @@ from edge_reid.people.boxes import Boxes, Detections, areas, intersection_over_u
 STRONG = 0.5
 """Score from which a detection may start a track."""
 
-LEAST_OVERLAP, LEAST_WEAK_OVERLAP = 0.25, 0.4
-"""Of a detection with a prediction, strong and weak detections."""
+LEAST_OVERLAP = 0.25
+"""Of a strong detection with the prediction of a track that was seen just before."""
+
+LEAST_DOUBTFUL_OVERLAP = 0.4
+"""Of a weak detection with a prediction, and of any with that of a lost track: whoever comes in where someone left
+overlaps them too, only less."""
 
 CONFIRMING_HITS = 3
 LOST_SECONDS = 2.0
@@ -37,7 +41,7 @@ SAME_BOX = 0.8
 # in heights of a person (about 1.7 m), so that near and far people are treated alike; people walk steadily, while
 # the boxes of moving limbs do not: a filter this slow carries two people through each other
 MEASUREMENT_NOISE = 0.1
-ACCELERATION_NOISE = 0.15
+ACCELERATION_NOISE = 0.12
 FIRST_SPEED = 0.8
 
 Phase = Literal["tentative", "confirmed", "lost"]
@@ -58,8 +62,8 @@ class Track:
     """When it was last detected."""
     hits: int = 1
     phase: Phase = "tentative"
-    detected: bool = field(default=True)
-    """Whether the last step detected it; otherwise its box is a prediction."""
+    detected: bool = True
+    """Whether it was found in the last frame that was searched; otherwise its box is a prediction."""
 
     @property
     def box(self) -> Boxes:
@@ -78,12 +82,20 @@ class Tracker:
         self._time: float | None = None
         self._count = 0
 
-    def step(self, detections: Detections, time: float) -> list[Track]:
-        """Take the detections of a frame and return the confirmed tracks that ended; `tracks` are those alive."""
-        elapsed = 0.0 if self._time is None else max(time - self._time, 0.0)
-        self._time = time
-        for track in self.tracks:
-            _predict(track, elapsed)
+    def step(self, detections: Detections | None, time: float) -> list[Track]:
+        """Go on to the time of a frame; `tracks` are then those alive.
+
+        Args:
+            detections: all people in the frame. None when it was not searched: the tracks move to where they should be
+                by now, and nobody is missed by that; their `phase` and `detected` stay as they were.
+            time: of the frame in seconds. Steps may be of any length; a step back moves nobody.
+
+        Returns:
+            The confirmed tracks that ended: those not detected for `LOST_SECONDS`.
+        """
+        ended = self._predict(time)
+        if detections is None:
+            return ended
         strong = np.flatnonzero(detections.scores >= STRONG)
         weak = np.flatnonzero(detections.scores < STRONG)
         known = [track for track in self.tracks if track.phase != "tentative"]
@@ -91,22 +103,42 @@ class Tracker:
 
         owners = _associate(known, strong, detections.boxes, LEAST_OVERLAP)
         unseen = [track for track in known if track not in owners.values() and track.phase == "confirmed"]
-        owners |= _associate(unseen, weak, detections.boxes, LEAST_WEAK_OVERLAP)
+        owners |= _associate(unseen, weak, detections.boxes, LEAST_DOUBTFUL_OVERLAP)
         hidden = _hidden([track for track in unseen if track not in owners.values()], detections.boxes)
         left = np.array([row for row in strong if row not in owners and row not in hidden], np.intp)
         owners |= _associate(fresh, left, detections.boxes, LEAST_OVERLAP)
 
+        for track in self.tracks:
+            track.detected = False
         for row in left:
             if row not in owners:
                 self._start(detections.boxes[row], float(detections.scores[row]), time)
         for row, track in owners.items():
-            track.seen, track.score = time, float(detections.scores[row])
+            track.seen, track.score, track.detected = time, float(detections.scores[row]), True
             track.hits += 1
             # a box stretched by a second person tells nothing exact of the first: both walk on as predicted
             box = detections.boxes[row]
             if row not in hidden or intersection_over_union(track.box[None], box[None])[0, 0] >= SAME_BOX:
                 _update(track, box)
-        return self._settle({track.number for tracks in hidden.values() for track in tracks}, time)
+        self._settle({track.number for tracks in hidden.values() for track in tracks})
+        return ended
+
+    def _predict(self, time: float) -> list[Track]:
+        """Move the tracks, let those go that were not detected for long, and return the confirmed ones of these."""
+        elapsed = 0.0 if self._time is None else max(time - self._time, 0.0)
+        self._time = time
+        for track in self.tracks:
+            track.seen = min(track.seen, time)  # after a step back nobody was seen later than now
+            _predict(track, elapsed)
+        overdue = [track for track in self.tracks if time - track.seen > LOST_SECONDS]
+        self.tracks = [track for track in self.tracks if track not in overdue]
+        return [track for track in overdue if track.phase != "tentative"]
+
+    def clear(self) -> list[Track]:
+        """End all tracks and return the confirmed ones, as when the camera shows another picture; numbers go on."""
+        ended = [track for track in self.tracks if track.phase != "tentative"]
+        self.tracks = []
+        return ended
 
     def _start(self, box: Boxes, score: float, time: float) -> None:
         self._count += 1
@@ -115,31 +147,26 @@ class Tracker:
         spread = np.array([(MEASUREMENT_NOISE * height) ** 2, 0.0, (FIRST_SPEED * height) ** 2])
         self.tracks.append(Track(self._count, state, np.tile(spread[:, None], 4), score, time, time))
 
-    def _settle(self, hidden: set[int], time: float) -> list[Track]:
-        """Give every track its phase and return the confirmed ones that ended."""
-        alive, ended = [], []
+    def _settle(self, hidden: set[int]) -> None:
+        """Give every track its phase; a tentative one that was not detected was nobody."""
         for track in self.tracks:
-            track.detected = track.seen == time
             if track.detected and (track.phase == "lost" or track.hits >= CONFIRMING_HITS):
                 track.phase = "confirmed"
             elif not track.detected and track.phase == "confirmed" and track.number not in hidden:
                 track.phase = "lost"
-            if track.detected or (track.phase != "tentative" and time - track.seen <= LOST_SECONDS):
-                alive.append(track)
-            elif track.phase != "tentative":
-                ended.append(track)
-        self.tracks = alive
-        return ended
+        self.tracks = [track for track in self.tracks if track.detected or track.phase != "tentative"]
 
 
 def _associate(tracks: list[Track], rows: NDArray[np.intp], boxes: Boxes, least: float) -> dict[int, Track]:
-    """The track of each detection of `rows` that overlaps its prediction by `least` or more."""
+    """The track of each detection of `rows` that overlaps its prediction by `least` or more, a lost one by more."""
     if not tracks or not len(rows):
         return {}
     overlaps = intersection_over_union(np.stack([track.box for track in tracks]), boxes[rows])
+    bounds = np.array([LEAST_DOUBTFUL_OVERLAP if track.phase == "lost" else least for track in tracks])
     # a pair below the bound is worth nothing, so it never pushes a good pair aside
-    chosen = linear_sum_assignment(np.where(overlaps >= least, overlaps, 0.0), maximize=True)
-    return {int(rows[j]): tracks[i] for i, j in zip(*chosen, strict=True) if overlaps[i, j] >= least}
+    worth = np.where(overlaps >= bounds[:, None], overlaps, 0.0)
+    chosen = linear_sum_assignment(worth, maximize=True)
+    return {int(rows[j]): tracks[i] for i, j in zip(*chosen, strict=True) if worth[i, j] > 0.0}
 
 
 def _hidden(tracks: list[Track], boxes: Boxes) -> dict[int, list[Track]]:

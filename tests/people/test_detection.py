@@ -11,7 +11,8 @@ from edge_reid.data.synthetic.crops import make_crop
 from edge_reid.data.synthetic.dataset import person_of
 from edge_reid.errors import UserError
 from edge_reid.people.boxes import intersection_over_union, suppress
-from edge_reid.people.detection import HogDetector, load_detector
+from edge_reid.people.detection import load_detector
+from edge_reid.people.hog import HogDetector
 from edge_reid.people.motion import MotionDetector, join_fragments, split_groups
 from edge_reid.types import MODALITIES, Modality
 
@@ -38,10 +39,54 @@ def test_suppression_keeps_neighbours_far_from_the_origin_and_drops_doubles() ->
     assert suppress(boxes[:0], scores[:0], 0.5).tolist() == []
 
 
-@pytest.mark.parametrize("name", ["yolo", "onnx", "onnx:"])
-def test_an_unknown_detector_is_refused(name: str) -> None:
-    with pytest.raises(UserError, match="choose motion, hog or onnx:FILE"):
-        load_detector(name, "visible")
+def test_suppression_agrees_with_opencv_on_crowds() -> None:
+    for count in (0, 1, 40, 400):
+        corners = RNG.uniform(0, 600, (count, 2)).astype(np.float32)
+        extents = RNG.uniform(20, 120, (count, 2)).astype(np.float32)
+        scores = RNG.permutation(np.linspace(0.1, 1.0, count)).astype(np.float32)
+        kept = suppress(np.concatenate([corners, corners + extents], axis=1), scores, 0.4)
+        as_opencv = cv2.dnn.NMSBoxes(np.concatenate([corners, extents], axis=1).tolist(), scores.tolist(), 0.0, 0.4)
+        assert kept.tolist() == [int(index) for index in as_opencv]
+
+
+@pytest.mark.parametrize("spec", ["yolo", "onnx", "onnx:", "", "?every=2", "motion:file", "Motion", "hog.onnx"])
+def test_an_unknown_detector_is_refused(spec: str) -> None:
+    with pytest.raises(UserError, match="not known; choose motion, hog, hot or onnx:FILE"):
+        load_detector(spec, "visible")
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("motion?evry=2", r"detector motion\?evry=2: has no option evry; choose from every$"),
+        ("motion?score=0.5", "has no option score; choose from every$"),
+        ("motion?every=0", "every=0: Input should be greater than or equal to 1"),
+        ("hog?every=two", "every=two: Input should be a valid integer"),
+        ("hot?every=1&every=2", "every is given twice; leave one out"),
+        ("onnx:x.onnx?clas=1", "has no option clas; choose from every, family, class, score, size"),
+        ("onnx:x.onnx?score=1.5", "score=1.5: Input should be less than 1"),
+        ("onnx:x.onnx?score=nan", "score=nan: Input should be"),
+        ("onnx:x.onnx?class=-1", "class=-1: Input should be greater than or equal to 0"),
+        ("onnx:x.onnx?size=big", "size=big: give one number, or WIDTHxHEIGHT"),
+        ("onnx:x.onnx?family=yolo", "family=yolo is not known; choose yolox, "),
+    ],
+)
+def test_a_wrong_option_is_refused_with_what_is_right(spec: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        load_detector(spec, "thermal")
+
+
+@pytest.mark.parametrize("name", ["motion", "hog", "hot"])
+def test_every_detector_says_what_it_is_and_how_often_it_wants_to_be_asked(name: str) -> None:
+    always, seldom = load_detector(name, "thermal"), load_detector(f"{name}?every=3", "thermal")
+    assert (always.name, always.every, seldom.every) == (name, 1, 3)
+    assert seldom.description == f"{always.description}, on one frame in 3"
+    assert always.description.startswith(name)
+
+
+def test_warmth_is_not_looked_for_in_visible_light() -> None:
+    with pytest.raises(UserError, match="detector hot: finds warmth, and this camera is visible; choose motion, hog"):
+        load_detector("hot", "visible")
 
 
 def test_an_opencv_without_hog_is_told_how_to_get_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,9 +109,10 @@ def test_hog_finds_most_drawn_people_where_they_are() -> None:
     assert found >= 7
 
 
-def test_hog_takes_frames_of_both_modalities() -> None:
+def test_hog_takes_frames_of_both_modalities_and_any_size() -> None:
     detector = load_detector("hog", "visible")
-    for frame in (np.zeros((240, 320, 3), np.uint8), np.zeros((240, 320), np.uint8)):
+    sizes = [(240, 320), (120, 160), (60, 80), (48, 64), (111, 200), (200, 47), (112, 48), (1, 1)]
+    for frame in (np.zeros((240, 320, 3), np.uint8), *(np.zeros(size, np.uint8) for size in sizes)):
         assert detector.detect(frame).boxes.shape == (0, 4)
 
 

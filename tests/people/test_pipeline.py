@@ -1,19 +1,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from looks import rule_of
 from numpy.typing import NDArray
 from walkers import Film, embed
 
+from edge_reid.gallery.sqlite import SqliteGallery
 from edge_reid.people.appearance import MOST_PER_STEP, Appearances
 from edge_reid.people.boxes import Detections, intersection_over_union
+from edge_reid.people.identities import Identities
+from edge_reid.people.matching import Matcher
 from edge_reid.people.motion import MotionDetector
 from edge_reid.people.pipeline import Event, Pipeline, View
 from edge_reid.people.tracking import Tracker
-from edge_reid.types import MODALITIES
+from edge_reid.types import MODALITIES, Modality
 
 SIZE = (32, 16)
 
@@ -25,7 +29,25 @@ def film() -> Film:
 
 def new_pipeline(threshold: float = 0.5) -> Pipeline:
     detectors = {modality: MotionDetector(modality) for modality in MODALITIES}
-    return Pipeline(detectors, dict.fromkeys(MODALITIES, embed), SIZE, threshold=threshold)
+    rule = rule_of(between=(threshold, 0.3), across=(threshold, 0.3))
+    identities = Identities(SqliteGallery(None, space="walkers", dimension=3), rule, epoch=0.0)
+    return Pipeline(detectors, dict.fromkeys(MODALITIES, embed), SIZE, Matcher(threshold), identities)
+
+
+@dataclass
+class Counting:
+    """A detector, and how often it is asked."""
+
+    detector: MotionDetector
+    modality: Modality
+    asked: Counter[Modality]
+    name = "motion"
+    description = "motion"
+    every = 2
+
+    def detect(self, frame: NDArray[np.uint8]) -> Detections:
+        self.asked[self.modality] += 1
+        return self.detector.detect(frame)
 
 
 def follow(film: Film, pipeline: Pipeline) -> tuple[list[View], list[Event]]:
@@ -41,14 +63,15 @@ def test_each_walker_gets_one_number_that_both_views_share(film: Film) -> None:
     names = Counter(event.name for event in events)
     assert names["matched"] == 3
     assert {event.details["person"] for event in events if event.name == "matched"} == {1, 2, 3}
+    assert names["person_new"] == 3 and names["person_merged"] == 0
     shown = 0
     for index, view in enumerate(views):
-        for link in view.links:
+        for couple in view.couples:
             shown += 1
             ends = []
-            for modality, number in (("visible", link.visible), ("thermal", link.thermal)):
+            for modality, number in (("visible", couple.visible), ("thermal", couple.thermal)):
                 (sighting,) = [seen for seen in view.sightings[modality] if seen.track == number]
-                assert sighting.person == link.person
+                assert sighting.person == couple.person
                 boxes = [film.box(person, index, modality) or (0, 0, 1, 1) for person in range(3)]
                 overlaps = intersection_over_union(sighting.box[None], np.array(boxes, np.float32))[0]
                 ends.append(int(overlaps.argmax()))
@@ -70,7 +93,42 @@ def test_a_track_that_starts_also_ends_and_so_does_a_link(film: Film) -> None:
 def test_nobody_is_matched_above_an_unreachable_threshold(film: Film) -> None:
     views, events = follow(film, new_pipeline(threshold=1.1))
     assert not [event for event in events if event.name == "matched"]
-    assert all(sighting.person is None for view in views for seen in view.sightings.values() for sighting in seen)
+    assert not any(view.couples for view in views)
+
+
+def test_who_comes_again_has_the_number_of_before(film: Film) -> None:
+    pipeline = new_pipeline()
+    _, first = follow(film, pipeline)
+    later = [
+        pipeline.step({m: replace(film.frame(index, m), time=60.0 + index / 10) for m in MODALITIES}).events
+        for index in range(film.frames)
+    ]
+    again = [event for events in later for event in events]
+    assert {event.details["person"] for event in again if event.name == "identified"} == {1, 2, 3}
+    assert not [event for event in again if event.name == "person_new"]
+    assert [event.name for event in first].count("person_new") == 3
+
+
+def test_a_camera_that_comes_back_with_another_size_starts_its_tracks_anew(film: Film) -> None:
+    pipeline = new_pipeline()
+    for index in range(25):
+        pipeline.step({modality: film.frame(index, modality) for modality in MODALITIES})
+    frame = film.frame(25, "thermal")
+    smaller = replace(frame, image=np.ascontiguousarray(frame.image[::2, ::2]))
+    view = pipeline.step({"visible": film.frame(25, "visible"), "thermal": smaller})
+    ended = [event.details["camera"] for event in view.events if event.name == "track_lost"]
+    assert ended and set(ended) == {"thermal"}
+    assert view.sightings["visible"] and not view.sightings["thermal"]
+
+
+def test_a_detector_that_rests_on_every_other_frame_still_follows_everybody(film: Film) -> None:
+    pipeline = new_pipeline()
+    asked: Counter[Modality] = Counter()
+    for modality, camera in pipeline._cameras.items():
+        camera.detector = Counting(MotionDetector(modality, every=2), modality, asked)
+    _, events = follow(film, pipeline)
+    assert asked == {"visible": film.frames // 2, "thermal": film.frames // 2}
+    assert [event.name for event in events].count("matched") == 3
 
 
 def test_one_camera_alone_goes_on(film: Film) -> None:
@@ -95,7 +153,7 @@ def test_who_a_silent_camera_saw_last_is_not_there_for_ever(film: Film) -> None:
     ended = [event for event in silent if event.name == "track_lost" and event.details["camera"] == "thermal"]
     assert len(ended) == 3
     assert all(2.0 < event.time - stops / 10 < 2.2 for event in ended)
-    assert view.sightings["thermal"] == [] and view.links == []
+    assert view.sightings["thermal"] == [] and view.couples == []
 
 
 def crowd(count: int) -> tuple[Tracker, NDArray[np.uint8]]:
@@ -148,6 +206,6 @@ def test_sharp_and_large_crops_count_more() -> None:
     tracker, _ = crowd(1)
     appearances.step(blurred + np.uint8(1) * (np.arange(200) % 3 == 0), tracker.tracks, 0.3)
     appearances.step(sharp, tracker.tracks, 0.6)
-    first, second = appearances.embeddings[1]
+    first, second = appearances.known[1].embedding
     assert second > 2 * first > 0
     assert np.hypot(first, second) == pytest.approx(1.0)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from looks import rule_of
 from numpy.typing import NDArray
 
 from edge_reid.cameras.sources import Frame
+from edge_reid.live.networks import Networks
 from edge_reid.types import MODALITIES, Modality
 
 SHADES = (170, 205, 240)
@@ -51,3 +53,11 @@ def embed(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
     middle = blue[:, 12:20, 6:10].astype(np.float64).mean(axis=(1, 2))
     vectors = np.exp(-((middle[:, None] - np.array(SHADES)) ** 2) / 200.0)
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def networks() -> Networks:
+    """That network for both modalities, with a rule that fits it."""
+    rule = rule_of(between=(0.5, 0.3), across=(0.5, 0.3))
+    return Networks(
+        dict.fromkeys(MODALITIES, embed), (32, 16), 3, rule, "walkers", dict.fromkeys(MODALITIES, "walkers")
+    )

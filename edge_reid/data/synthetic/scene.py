@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ from edge_reid.data.synthetic.body import Viewpoint, pose
 from edge_reid.data.synthetic.cameras import Camera, draw_cameras, sense_thermal, sense_visible
 from edge_reid.data.synthetic.crops import SKIN_CELSIUS, Sprite, carrying_side, draw_sprite
 from edge_reid.data.synthetic.dataset import person_of
+from edge_reid.data.synthetic.people import Person
 from edge_reid.data.synthetic.places import draw_place
 from edge_reid.data.synthetic.stage import FRAME, Mount, Walk, draw_walks
 from edge_reid.errors import UserError
@@ -63,6 +65,13 @@ class Screenplay:
     people: int = 16
     """Who cross one after the other: 16 in 30 seconds are four to six at a time."""
     seconds: float = 30.0
+    """Of a visit, in which each of them crosses once."""
+    visits: int = 1
+    """How often they come."""
+    pause: float = 300.0
+    """Seconds between two visits, in which nobody is there."""
+    newcomers: int = 0
+    """People who cross in the last visit only."""
     fps: int = 15
     seed: int = 0
     """Of the people and their ways."""
@@ -73,8 +82,15 @@ class Screenplay:
         """Refuse what cannot be filmed."""
         if self.people < 1 or self.seconds < 2 or self.fps < 1:
             raise UserError("--people needs at least 1, --seconds at least 2")
+        if self.visits < 1 or self.pause < 0 or self.newcomers < 0:
+            raise UserError("--visits needs at least 1, --pause and --newcomers 0 or more")
         if self.seed < 0 or (self.camera_seed or 0) < 0:
             raise UserError("--seed and --camera-seed need 0 or more")
+
+    @property
+    def begins(self) -> list[float]:
+        """The second in which each visit begins."""
+        return [visit * (self.seconds + self.pause) for visit in range(self.visits)]
 
 
 def write_scene(
@@ -89,10 +105,10 @@ def write_scene(
     Raises:
         UserError: `out` exists and `overwrite` is false.
     """
-    numbers = range(FIRST_SCENE_IDENTITY, FIRST_SCENE_IDENTITY + play.people)
+    numbers = range(FIRST_SCENE_IDENTITY, FIRST_SCENE_IDENTITY + play.people + play.newcomers)
     people = {number: person_of(play.seed, number) for number in numbers}
-    walks = draw_walks(people, play.seconds, np.random.default_rng([play.seed, 5]))
-    frames, fps = round(play.seconds * play.fps), play.fps
+    walks = _walks(play, people)
+    frames, fps = round((play.begins[-1] + play.seconds) * play.fps), play.fps
     with atomic_folder(out, overwrite=overwrite, marker="scene.json") as folder:
         shots = [_open_shot(folder, modality, play) for modality in MODALITIES]
         for index in range(frames):
@@ -107,10 +123,22 @@ def write_scene(
         across = ground["thermal"] @ np.linalg.inv(ground["visible"])
         about = {
             "synthetic": True, "fps": fps, "frames": frames, "size": list(FRAME), "seed": play.seed,
-            "identities": list(numbers),
+            "identities": list(numbers), "visits": [round(begin * fps) + 1 for begin in play.begins],
+            "newcomers": list(numbers[play.people :]),
         }  # fmt: skip
         (folder / "scene.json").write_text(json.dumps(about, indent=1))
         GroundPlane(across / across[2, 2], dict.fromkeys(MODALITIES, FRAME)).write(folder / "homography.json")
+
+
+def _walks(play: Screenplay, people: dict[int, Person]) -> list[Walk]:
+    """Everybody's crossings, visit by visit."""
+    walks = []
+    for visit, begin in enumerate(play.begins):
+        last = visit == play.visits - 1
+        there = people if last else dict(itertools.islice(people.items(), play.people))
+        rng = np.random.default_rng([play.seed, 5, visit] if visit else [play.seed, 5])
+        walks += [replace(walk, begin=walk.begin + begin) for walk in draw_walks(there, play.seconds, rng)]
+    return walks
 
 
 def _open_shot(folder: Path, modality: Modality, play: Screenplay) -> _Shot:

@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from looks import DIMENSIONS, person, rule_of
+
+from edge_reid.gallery.base import Prototype
+from edge_reid.gallery.sqlite import SqliteGallery
+from edge_reid.people.bodies import Look, Looks, Turn
+from edge_reid.people.identities import VOTES_FOR_NEWCOMER, VOTES_TO_NAME, Identities
+from edge_reid.people.matching import Change, Link
+from edge_reid.types import Modality
+
+VIEW: dict[Modality, int] = {"visible": 1, "thermal": 2}
+EPOCH = 1_000_000.0
+
+
+@pytest.fixture
+def gallery() -> SqliteGallery:
+    return SqliteGallery(None, space="test", dimension=DIMENSIONS)
+
+
+def enrolled(gallery: SqliteGallery, identity: int, *modalities: Modality) -> int:
+    number = None
+    for modality in modalities:
+        number = gallery.add(Prototype(modality, person(identity, VIEW[modality]), 1.0, EPOCH), number)
+    assert number is not None
+    return number
+
+
+class Stage:
+    """Tracks that look like identities, step by step."""
+
+    def __init__(self, gallery: SqliteGallery, margin: float = 0.05) -> None:
+        self.identities = Identities(gallery, rule_of(margin=margin), epoch=EPOCH)
+        self.time = 0.0
+        self.started: dict[tuple[Modality, int], float] = {}
+
+    def step(
+        self,
+        tracks: dict[Modality, dict[int, int]],
+        *changes: Change,
+        apart: tuple[tuple[int, int], ...] = (),
+        times: int = 1,
+    ) -> list[Turn]:
+        turns = []
+        for _ in range(times):
+            self.time += 0.1
+            looks: Looks = {
+                modality: {
+                    track: Look(
+                        person(identity, VIEW[modality]), 1.0,
+                        self.started.setdefault((modality, track), self.time - 0.1), self.time,
+                    )
+                    for track, identity in here.items()
+                }
+                for modality, here in tracks.items()
+            }  # fmt: skip
+            changed = {modality: set(here) for modality, here in tracks.items()}
+            turns += self.identities.step(looks, list(changes), changed, apart)
+            changes = ()
+        return turns
+
+
+def link(visible: int, thermal: int, *, made: bool = True) -> Change:
+    return Change(Link(visible, thermal, 0.8), made=made)
+
+
+def kinds(turns: list[Turn]) -> list[tuple[str, int]]:
+    return [(turn.kind, turn.person) for turn in turns]
+
+
+def test_someone_known_is_recognised_after_several_agreeing_looks_and_not_before(gallery: SqliteGallery) -> None:
+    number = enrolled(gallery, 7, "visible")
+    enrolled(gallery, 8, "visible")
+    stage = Stage(gallery)
+    assert stage.step({"visible": {1: 7}}, times=VOTES_TO_NAME - 1) == []
+    (turn,) = stage.step({"visible": {1: 7}})
+    assert (turn.kind, turn.person, turn.members) == ("identified", number, {"visible": 1})
+    assert turn.evidence is not None
+    assert (turn.evidence.modality, turn.evidence.score) == ("visible", pytest.approx(1.0, abs=1e-5))
+    assert stage.identities.person("visible", 1) == number
+
+
+def test_someone_known_from_the_other_camera_is_recognised_too(gallery: SqliteGallery) -> None:
+    number = enrolled(gallery, 7, "thermal")
+    turns = Stage(gallery).step({"visible": {1: 7}}, times=VOTES_TO_NAME)
+    assert kinds(turns) == [("identified", number)]
+    assert turns[0].evidence is not None and turns[0].evidence.modality == "thermal"
+
+
+def test_a_stranger_becomes_a_newcomer_in_time_or_at_the_end_of_the_track(gallery: SqliteGallery) -> None:
+    enrolled(gallery, 8, "visible")
+    stage = Stage(gallery)
+    assert stage.step({"visible": {1: 7}}, times=VOTES_FOR_NEWCOMER - 1) == []
+    assert kinds(stage.step({"visible": {1: 7}})) == [("person_new", 2)]
+    stage.step({"thermal": {5: 9}}, times=VOTES_TO_NAME)
+    assert kinds(stage.identities.end("thermal", 5)) == [("person_new", 3)]
+    stage.step({"thermal": {6: 10}}, times=VOTES_TO_NAME - 1)
+    assert stage.identities.end("thermal", 6) == [], "a glimpse is not remembered"
+    assert gallery.count() == 3
+
+
+def test_who_is_like_two_people_stays_unknown_however_long_they_stay(gallery: SqliteGallery) -> None:
+    for view in (1, 5):
+        gallery.add(Prototype("visible", person(7, view, 0.01), 1.0, EPOCH))
+    stage = Stage(gallery, margin=0.1)
+    assert stage.step({"visible": {1: 7}}, times=30) == []
+    assert stage.identities.person("visible", 1) is None
+    assert stage.identities.end("visible", 1) == []
+    assert gallery.count() == 2
+
+
+def test_a_linked_couple_has_one_number_in_both_views_at_once(gallery: SqliteGallery) -> None:
+    stage = Stage(gallery)
+    turns = stage.step({"visible": {1: 7}, "thermal": {5: 7}}, link(1, 5))
+    assert kinds(turns) == [("person_new", 1)]
+    assert stage.identities.person("visible", 1) == stage.identities.person("thermal", 5) == 1
+    assert gallery.person(1).prototypes == {"visible": 1, "thermal": 1}
+
+
+def test_two_newcomers_who_turn_out_to_be_one_are_merged_into_the_first(gallery: SqliteGallery) -> None:
+    stage = Stage(gallery)
+    stage.identities._rule = rule_of(across=(0.99, 0.98))  # nobody is recognised from the other modality here
+    stage.step({"visible": {1: 7}}, times=VOTES_FOR_NEWCOMER)
+    stage.step({"visible": {1: 7}, "thermal": {5: 7}}, times=VOTES_FOR_NEWCOMER)
+    assert [stage.identities.person("visible", 1), stage.identities.person("thermal", 5)] == [1, 2]
+    turns = stage.step({"visible": {1: 7}, "thermal": {5: 7}}, link(1, 5))
+    assert [(turn.kind, turn.person, turn.was) for turn in turns] == [("person_merged", 1, 2)]
+    assert gallery.count() == 1
+    assert gallery.person(1).prototypes == {"visible": 1, "thermal": 1}
+
+
+def test_a_newcomer_who_turns_out_to_be_known_is_merged_into_who_they_are(gallery: SqliteGallery) -> None:
+    number = enrolled(gallery, 7, "visible")
+    stage = Stage(gallery)
+    stage.step({"visible": {1: 9}}, times=VOTES_FOR_NEWCOMER)
+    turns = stage.step({"visible": {1: 7}}, times=VOTES_TO_NAME)
+    assert [(turn.kind, turn.person, turn.was) for turn in turns] == [("person_merged", number, 2)]
+    assert [known.number for known in gallery.people()] == [number]
+
+
+def test_a_link_that_is_undone_leaves_the_person_with_one_of_the_two(gallery: SqliteGallery) -> None:
+    stage = Stage(gallery)
+    stage.step({"visible": {1: 7}, "thermal": {5: 7}}, link(1, 5))
+    stage.step({"visible": {1: 7}, "thermal": {5: 12}}, link(1, 5, made=False))
+    assert stage.identities.person("visible", 1) == 1
+    assert stage.identities.person("thermal", 5) is None
+
+
+def test_two_who_are_there_at_once_are_never_one_person_however_alike(gallery: SqliteGallery) -> None:
+    number = enrolled(gallery, 7, "visible")
+    stage = Stage(gallery)
+    stage.step({"visible": {1: 7, 2: 7}}, times=3 * VOTES_TO_NAME)
+    held = [stage.identities.person("visible", track) for track in (1, 2)]
+    assert held.count(number) == 1
+
+
+def test_who_is_seen_elsewhere_is_someone_else(gallery: SqliteGallery) -> None:
+    number = enrolled(gallery, 7, "visible", "thermal")
+    stage = Stage(gallery)
+    stage.step({"visible": {1: 7}}, times=VOTES_TO_NAME)
+    stage.step({"visible": {1: 7}, "thermal": {5: 7}}, apart=((1, 5),), times=VOTES_TO_NAME)
+    assert stage.identities.person("visible", 1) == number
+    assert stage.identities.person("thermal", 5) != number
+
+
+def test_a_new_track_of_someone_whose_last_one_was_lost_is_the_same_person(gallery: SqliteGallery) -> None:
+    stage = Stage(gallery)
+    stage.step({"visible": {1: 7}, "thermal": {5: 7}}, link(1, 5))
+    stage.identities.end("visible", 1)
+    stage.step({"visible": {2: 7}, "thermal": {5: 7}}, times=VOTES_TO_NAME)
+    assert stage.identities.person("visible", 2) == stage.identities.person("thermal", 5) == 1
+
+
+def test_an_end_is_remembered_with_where_and_when(gallery: SqliteGallery) -> None:
+    stage = Stage(gallery)
+    stage.step({"visible": {1: 7}, "thermal": {5: 7}}, link(1, 5))
+    stage.step({"visible": {1: 7}, "thermal": {5: 7}}, times=9)
+    stage.identities.end("visible", 1)
+    stage.identities.end("thermal", 5)
+    seen = {past.camera: (past.began, past.ended) for past in gallery.sightings(1)}
+    assert seen == dict.fromkeys(VIEW, (EPOCH, pytest.approx(EPOCH + 1.0)))
+    assert gallery.person(1).prototypes == {"visible": 2, "thermal": 2}
+
+
+def test_one_recognised_with_little_to_spare_adds_nothing_to_what_is_known_of_them(gallery: SqliteGallery) -> None:
+    number = enrolled(gallery, 7, "visible")
+    stage = Stage(gallery, margin=0.6)  # a surplus of at most 0.5 is never enough
+    stage.step({"visible": {1: 7}}, times=VOTES_TO_NAME)
+    assert stage.identities.person("visible", 1) == number
+    stage.identities.end("visible", 1)
+    assert gallery.person(number).prototypes == {"visible": 1}
+
+
+def test_who_was_forgotten_is_nobody_here_and_ends_without_a_trace(gallery: SqliteGallery) -> None:
+    number = enrolled(gallery, 7, "visible")
+    stage = Stage(gallery)
+    stage.step({"visible": {1: 7}}, times=VOTES_TO_NAME)
+    gallery.forget(number)
+    assert stage.identities.end("visible", 1) == []
+    stage.step({"visible": {2: 8}}, times=VOTES_FOR_NEWCOMER)
+    gallery.forget(2)
+    stage.identities.drop_forgotten()
+    assert stage.identities.person("visible", 2) is None
+    assert gallery.count() == 0
+
+
+def test_a_live_track_is_enrolled_under_a_name(gallery: SqliteGallery) -> None:
+    stage = Stage(gallery)
+    stage.step({"visible": {1: 7}})
+    number = stage.identities.enrol("visible", 1, "Ada")
+    assert gallery.person(number).name == "Ada"
+    assert stage.identities.person("visible", 1) == number
+    with pytest.raises(KeyError):
+        stage.identities.enrol("visible", 9, "Bob")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_in_any_turmoil_nobody_is_two_tracks_of_a_camera(seed: int, gallery: SqliteGallery) -> None:
+    rng = np.random.default_rng(seed)
+    stage = Stage(gallery)
+    tracks: dict[Modality, dict[int, int]] = {"visible": {}, "thermal": {}}
+    linked: set[tuple[int, int]] = set()
+    number = known = 0
+    for _ in range(300):
+        for modality, here in tracks.items():
+            if len(here) < 4 and rng.random() < 0.3:
+                number += 1
+                here[number] = int(rng.integers(8))
+            if here and rng.random() < 0.1:
+                gone = int(rng.choice(list(here)))
+                del here[gone]
+                linked = {couple for couple in linked if gone not in couple}
+                stage.identities.end(modality, gone)
+        free = [[t for t in here if not any(t in couple for couple in linked)] for here in tracks.values()]
+        changes = []
+        if free[0] and free[1] and rng.random() < 0.3:
+            couple = int(rng.choice(free[0])), int(rng.choice(free[1]))
+            linked.add(couple)
+            changes = [link(*couple)]
+        stage.step(tracks, *changes)
+        for modality, here in tracks.items():
+            held = [stage.identities.person(modality, track) for track in here]
+            people = [one for one in held if one is not None]
+            assert len(people) == len(set(people))
+            known += len(people)
+        for visible, thermal in linked:
+            assert stage.identities.person("visible", visible) == stage.identities.person("thermal", thermal)
+    assert known > 300
