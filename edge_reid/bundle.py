@@ -16,9 +16,15 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, field_va
 
 from edge_reid.errors import UserError
 from edge_reid.files import atomic_file, sha256
+from edge_reid.matching_rule import MatchingRule, Thresholds
 from edge_reid.types import Modality
 
-SCHEMA_VERSION = 3
+__all__ = [
+    "MANIFEST", "SCHEMA_VERSION", "Accuracy", "Bundle", "BundleFile", "Calibration", "Cosines", "Layers", "Manifest",
+    "MatchingRule", "Precision", "Provenance", "Result", "Thresholds", "describe", "write_manifest",
+]  # fmt: skip
+
+SCHEMA_VERSION = 4
 
 MANIFEST = "manifest.json"
 
@@ -88,14 +94,6 @@ class Accuracy(_Model):
     """Empty for float32."""
 
 
-class MatchRates(_Model):
-    """What the match threshold does to single pictures of the same test people."""
-
-    precision: Precision
-    false_accept_rate: float
-    true_accept_rate: float
-
-
 class Layers(_Model):
     """What of a graph is 8 bits."""
 
@@ -155,9 +153,8 @@ class Manifest(_Model):
     files: list[BundleFile]
     accuracy: list[Accuracy]
     """FP32 first; empty where no data folder was given."""
-    match_threshold: float | None
-    """Least cosine at which two people of different cameras count as one; None where no data folder was given."""
-    match_rates: MatchRates | None
+    matching: MatchingRule | None
+    """Who counts as one person; None where no held-out people have been asked yet."""
     gate_passed: bool | None
     """Whether INT8 cost no more than the gate allows; None without INT8."""
     forced: bool
@@ -202,6 +199,16 @@ class Bundle:
             ) from error
         except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
             raise UserError(f"{file}: not a manifest; make the bundle again with `edge-reid export`") from error
+
+    @property
+    def space(self) -> str:
+        """16 hexadecimal digits that name the embedding space; vectors of one space can be compared.
+
+        FP32 and INT8 of one checkpoint share it, for they nearly agree; subtracting means makes another one.
+        """
+        matching = self.manifest.matching
+        origin = [self.manifest.provenance.checkpoint_sha256, matching.means if matching else None]
+        return hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()[:16]
 
     def entries(self, modality: Modality, backend: str) -> list[BundleFile]:
         """The files that a backend can open for a modality."""

@@ -1,4 +1,4 @@
-"""What INT8 costs in accuracy, whether that is too much, and from which cosine on two people count as one."""
+"""What INT8 costs in accuracy, and whether that is too much."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edge_reid.bundle import Accuracy, Cosines, Manifest, MatchRates, Precision, Result
+from edge_reid.bundle import Accuracy, Cosines, Manifest, Precision, Result
 from edge_reid.data.folder import FolderDataset
 from edge_reid.engines.onnxruntime_engine import open_engine
-from edge_reid.errors import UserError
 from edge_reid.evaluation import Embedded, both_directions, extract
 from edge_reid.types import MODALITIES, MOST_LOST, Modality
 
@@ -92,29 +91,3 @@ def shortfalls(before: Sequence[Result], after: Sequence[Result], points: float)
         if lost > points + 1e-9:
             lines.append(f"{name} {old.query_modality} to {old.gallery_modality} lost {lost:.2f} points")
     return lines
-
-
-def match_threshold(embedded: Mapping[Modality, Embedded], precision: Precision) -> tuple[float, MatchRates]:
-    """The cosine of the equal error rate: as many couples of two people pass as couples of one person fail.
-
-    One picture each. The app chooses the best of several couples several times before it believes one, so that a
-    stricter threshold would mostly cost it people.
-
-    Raises:
-        UserError: there are not two people to tell apart.
-    """
-    visible, thermal = embedded["visible"], embedded["thermal"]
-    scores = visible.embeddings @ thermal.embeddings.T
-    same = visible.identities()[:, None] == thermal.identities()[None, :]
-    genuine, impostors = np.sort(scores[same]), np.sort(scores[~same])
-    if not len(genuine) or not len(impostors):
-        raise UserError("--calibration: the match threshold needs two test people or more, seen by both modalities")
-    failing = np.arange(len(genuine)) / len(genuine)
-    passing = 1 - np.searchsorted(impostors, genuine) / len(impostors)
-    equal = int(np.abs(failing - passing).argmin())
-    rates = MatchRates(
-        precision=precision,
-        false_accept_rate=float(passing[equal]),
-        true_accept_rate=float(1 - failing[equal]),
-    )
-    return float(genuine[equal]), rates

@@ -16,10 +16,13 @@ from edge_reid.bundle import MANIFEST, BundleFile, Manifest, Provenance, describ
 from edge_reid.bundle import Calibration as CalibrationRecord
 from edge_reid.data.folder import FolderDataset
 from edge_reid.errors import CheckFailed, UserError
+from edge_reid.evaluation.open_set import Aim
+from edge_reid.evaluation.open_set import calibrate as calibrate_matching
 from edge_reid.files import atomic_folder, refuse_existing, sha256
+from edge_reid.matching_rule import MatchingRule
 from edge_reid.training.checkpoint import LoadedModel, load_model, write_network
 from edge_reid.types import MODALITIES, Modality, Sample
-from edge_reid_export.accuracy import Gate, Judge, match_threshold
+from edge_reid_export.accuracy import Gate, Judge, Measured
 from edge_reid_export.graphs import Pictures, Source, Written, write_target
 from edge_reid_export.targets import Target, get
 
@@ -46,8 +49,9 @@ def export(
         out: the bundle's folder.
         int8: how INT8 graphs get their numbers; None writes none.
         targets: kinds of devices that graphs of less than 32 bits are for, see `edge_reid_export.targets`; x86-vnni
-            when there is none. The first one's embeddings choose the match threshold.
-        calibration: data folder: its training pictures calibrate INT8, its test pictures measure the accuracy.
+            when there is none. The first one's embeddings choose the matching rule.
+        calibration: data folder: its training pictures calibrate INT8, its test pictures measure the accuracy and
+            choose the matching rule, if they are of people enough.
         gate: what fewer bits may cost, half a point when None. Where INT8 costs more, layers are given back to floating
             point until it does not.
         overwrite: replace an existing bundle.
@@ -83,7 +87,7 @@ def export(
             write_target(folder, source, target, Pictures(dataset, pools, int8 or Calibration()), judge, tell)
             for target in targets or [get("x86-vnni")]
         ]
-        manifest = _finished(draft, written, judge, _calibration(dataset, pools, int8, written))
+        manifest = _finished(draft, written, judge, _calibration(dataset, pools, int8, written), tell)
         write_manifest(folder, manifest)
     return manifest
 
@@ -100,7 +104,11 @@ def _write_weights(folder: Path, checkpoint: Path) -> BundleFile:
 
 
 def _finished(
-    draft: Manifest, written: Sequence[Written], judge: Judge | None, calibration: CalibrationRecord | None
+    draft: Manifest,
+    written: Sequence[Written],
+    judge: Judge | None,
+    calibration: CalibrationRecord | None,
+    tell: Tell,
 ) -> Manifest:
     """The manifest with everything that was written and measured."""
     measured = [one for made in written for one in made.measured]
@@ -121,15 +129,23 @@ def _finished(
             "was written; fine-tune with --qat 200, calibrate with more pictures, or pass --force"
         )
     deployed = next((one for one in measured if one.accuracy.precision == "int8"), judge.exact)
-    threshold, rates = match_threshold(deployed.embedded, deployed.accuracy.precision)
     return done.model_copy(
         update={
             "accuracy": [one.accuracy for one in (judge.exact, *measured)],
-            "match_threshold": threshold,
-            "match_rates": rates,
+            "matching": _matching(deployed, judge.dataset.label, tell),
             "gate_passed": not short if measured else None,
         }
     )
+
+
+def _matching(deployed: Measured, data: str, tell: Tell) -> MatchingRule | None:
+    """The rule for the usual aim; None, and a line that says why, where the test people do not suffice."""
+    engines: dict[Modality, str] = dict.fromkeys(MODALITIES, f"onnxruntime {deployed.accuracy.precision}")
+    try:
+        return calibrate_matching(deployed.embedded, Aim(), engines=engines, data=f"{data}, test")
+    except UserError as error:
+        tell(f"no matching rule: {error}; `edge-reid calibrate-matching` makes one")
+        return None
 
 
 def bare_manifest(checkpoint: Path, loaded: LoadedModel, dataset: FolderDataset | None) -> Manifest:
@@ -141,8 +157,7 @@ def bare_manifest(checkpoint: Path, loaded: LoadedModel, dataset: FolderDataset 
         embedding_dim=loaded.embedding_dim,
         files=[],
         accuracy=[],
-        match_threshold=None,
-        match_rates=None,
+        matching=None,
         gate_passed=None,
         forced=False,
         provenance=_provenance(checkpoint, loaded, dataset),

@@ -99,7 +99,7 @@ def test_a_choice_of_another_machine_library_or_bundle_is_not_followed(
 
 def test_an_exported_bundle_forgets_the_choice_of_the_one_before(bundle: Bundle) -> None:
     keep(bundle)
-    write_manifest(bundle.path, bundle.manifest.model_copy(update={"match_threshold": 0.123}))
+    write_manifest(bundle.path, bundle.manifest.model_copy(update={"forced": not bundle.manifest.forced}))
     assert opened(Bundle.open(bundle.path)) == ("onnxruntime", "int8")
 
 

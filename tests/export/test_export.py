@@ -10,14 +10,14 @@ import onnx
 import pytest
 import torch
 from edge_reid_calibration import Calibration, Quantizer, load_chunks
-from edge_reid_export.accuracy import Gate, Judge, Measured, match_threshold, shortfalls
-from edge_reid_export.export import _name, export, pools_of
+from edge_reid_export.accuracy import Gate, Judge, Measured, shortfalls
+from edge_reid_export.export import _matching, _name, export, pools_of
 from edge_reid_export.give_back import Int8Graphs, settle
 from edge_reid_export.parity import check_parity
 from edge_reid_export.sensitivity_report import report_sensitivity
 from edge_reid_export.targets import Target, get
 
-from edge_reid.bundle import Bundle, Layers, Result
+from edge_reid.bundle import Accuracy, Bundle, Layers, Result
 from edge_reid.data.folder import FolderDataset
 from edge_reid.engines.agreement import made_up_crops
 from edge_reid.errors import CheckFailed, UserError
@@ -76,7 +76,7 @@ def test_the_manifest_says_where_the_bundle_comes_from(tiny_bundle: Path, tiny_c
     assert all([r.query_modality for r in one.results] == ["thermal", "visible"] for one in manifest.accuracy)
     assert manifest.gate_passed is True
     assert manifest.forced is False
-    assert -1 < (manifest.match_threshold or 9) < 1
+    assert manifest.matching is None, "four people cannot show one false accept in a hundred"
 
 
 @pytest.mark.parametrize("modality", MODALITIES)
@@ -189,23 +189,33 @@ def test_the_report_of_all_layers_says_what_each_alone_costs(
         )
 
 
-def test_at_the_match_threshold_both_errors_are_equal() -> None:
+def deployed(people: int) -> Measured:
+    """Two pictures by two cameras of each modality, of people who are told apart, but not without errors."""
     random = np.random.default_rng(0)
-    people = random.normal(size=(20, 8))
-    sides = {}
+    looks = random.normal(size=(people, 8)).repeat(2, axis=0)
+    embedded: dict[Modality, Embedded] = {}
     for modality in MODALITIES:
-        vectors = (people.repeat(3, axis=0) + 0.9 * random.normal(size=(60, 8))).astype(np.float32)
-        samples = [Sample(Path(str(i)), i // 3, 1, modality) for i in range(60)]
-        sides[modality] = Embedded(samples, vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
-    threshold, rates = match_threshold(sides, "int8")
-    counts = {(same, passed): 0 for same in (True, False) for passed in (True, False)}
-    for a, row in zip(sides["visible"].samples, sides["visible"].embeddings, strict=True):
-        for b, column in zip(sides["thermal"].samples, sides["thermal"].embeddings, strict=True):
-            counts[a.identity == b.identity, float(row @ column) >= threshold - 1e-6] += 1
-    assert rates.true_accept_rate == pytest.approx(counts[True, True] / (20 * 9))
-    assert rates.false_accept_rate == pytest.approx(counts[False, True] / (3600 - 20 * 9))
-    assert 0.02 < rates.false_accept_rate < 0.4, "people are told apart, but not without errors"
-    assert rates.false_accept_rate == pytest.approx(1 - rates.true_accept_rate, abs=0.02)
+        vectors = (looks + 0.4 * random.normal(size=looks.shape)).astype(np.float32)
+        samples = [Sample(Path(str(row)), row // 2, row % 2, modality) for row in range(2 * people)]
+        embedded[modality] = Embedded(samples, vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+    return Measured(embedded, Accuracy(target="x86", precision="int8", results=[], cosines={}), [])
+
+
+def test_the_graphs_that_are_deployed_choose_the_matching_rule() -> None:
+    told: list[str] = []
+    rule = _matching(deployed(90), "people", told.append)
+    assert rule is not None
+    assert rule.engines == dict.fromkeys(MODALITIES, "onnxruntime int8")
+    assert rule.measured["between"].true_accept_rate > 0.7
+    assert not told
+
+
+def test_without_people_enough_there_is_no_matching_rule_and_a_line_says_why() -> None:
+    told: list[str] = []
+    assert _matching(deployed(4), "people", told.append) is None
+    assert len(told) == 1
+    assert told[0].startswith("no matching rule: people, test: 6 couples of two people, visible with thermal, cannot")
+    assert told[0].endswith("`edge-reid calibrate-matching` makes one")
 
 
 def test_int8_without_pictures_is_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
