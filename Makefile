@@ -13,7 +13,7 @@ $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python 3.10 or newer is needed: make PYTHON=python3.12 ..." >&2; exit 2; }
 	@$(PYTHON) -m venv $(VENV) || { echo "python3-venv is missing: sudo apt-get install python3-venv" >&2; exit 2; }
 	$(BIN)/python -m pip install -q --upgrade pip
-	$(BIN)/python -m pip install -q -e '.[camera,train,export,openvino,ncnn,dev]'
+	$(BIN)/python -m pip install -q -e '.[camera,train,export,openvino,ncnn,web,mqtt,encryption,dev]'
 	@$(BIN)/python -c 'import cv2' || { echo "OpenCV misses a system library: sudo apt-get install libgl1 libglib2.0-0" >&2; exit 2; }
 	@touch $@
 
@@ -28,7 +28,7 @@ lint: $(READY)  ## Style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy apps/dual_camera.py
+	for script in apps/*.py; do $(BIN)/mypy $$script || exit; done
 
 REFERENCE := runs/reference
 
@@ -46,6 +46,9 @@ reference: $(READY)  ## Draw people, train the model that the project carries in
 	for run in first second; do cp $(REFERENCE)/$$run/log.csv edge_reid/reference/$$run.csv; \
 	  cp $(REFERENCE)/$$run/curve.svg edge_reid/reference/$$run.svg; done
 	$(BIN)/edge-reid export reference --int8 --calibration $(REFERENCE)/people2 --out edge_reid/reference/bundle --overwrite
+	test -d $(REFERENCE)/people3 || $(BIN)/edge-reid synth $(REFERENCE)/people3 --identities 0 --test-identities 300 \
+	  --pictures 32 --cameras 24 --seed 77
+	$(BIN)/edge-reid calibrate-matching edge_reid/reference/bundle --data $(REFERENCE)/people3
 
 clean:  ## Remove the environment and all runs
 	rm -rf $(VENV) runs

@@ -12,12 +12,14 @@ from tyro.conf import subcommand
 from edge_reid.commands import (
     Ablate,
     Benchmark,
+    CalibrateMatching,
     Compile,
     Data,
     Demo,
     Doctor,
     Evaluate,
     Export,
+    Gallery,
     Prune,
     Quantize,
     Recipes,
@@ -39,6 +41,8 @@ Command = (
     | Annotated[Quantize, subcommand("quantize")]
     | Annotated[Compile, subcommand("compile")]
     | Annotated[Benchmark, subcommand("benchmark")]
+    | Annotated[CalibrateMatching, subcommand("calibrate-matching")]
+    | Annotated[Gallery, subcommand("gallery")]
     | Annotated[Doctor, subcommand("doctor")]
 )
 

@@ -25,10 +25,15 @@ def one_line(error: Exception) -> str:
 
 
 _EXTRA_OF = {
+    "cryptography": "encryption",
     "cv2": "camera",
     "ncnn": "ncnn",
     "onnx": "export",
     "onnxscript": "export",
     "openvino": "openvino",
+    "paho": "mqtt",
+    "prometheus_client": "web",
+    "starlette": "web",
     "tensorrt": "tensorrt",
+    "uvicorn": "web",
 }

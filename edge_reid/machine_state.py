@@ -82,7 +82,7 @@ def machine_state(root: Path = Path("/"), nvidia_smi: str = "nvidia-smi") -> Mac
         mhz=(min(now) / 1e3, max(now) / 1e3) if now else None,
         most_mhz=max(most) / 1e3 if most else None,
         fixed_clocks=bounds[0] == bounds[1] if all(bounds) else None,
-        celsius=_hottest(root),
+        celsius=hottest(root),
         throttlings=int(sum(throttlings)) if throttlings else None,
         cooling=_cooling(root),
         on_battery=_on_battery(root),
@@ -162,7 +162,8 @@ def _governors(root: Path) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def _hottest(root: Path) -> float | None:
+def hottest(root: Path = Path("/")) -> float | None:
+    """Degrees Celsius of the hottest sensor below `root`; None where there is none."""
     texts = [_text(zone) for zone in root.glob("sys/class/thermal/thermal_zone*/temp")]
     degrees = [int(text) / 1e3 for text in texts if text and text.isdecimal()]
     return max(degrees) if degrees else None

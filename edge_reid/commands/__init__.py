@@ -7,6 +7,8 @@ device needs work without torch.
 from edge_reid.commands.benchmark import Benchmark
 from edge_reid.commands.bundles import Compile, Doctor
 from edge_reid.commands.export import Export, Quantize
+from edge_reid.commands.gallery import Gallery
+from edge_reid.commands.matching import CalibrateMatching
 from edge_reid.commands.people import Data, Demo, Synth
 from edge_reid.commands.prune import Prune
 from edge_reid.commands.training import Ablate, Evaluate, Recipes, Train
@@ -14,12 +16,14 @@ from edge_reid.commands.training import Ablate, Evaluate, Recipes, Train
 __all__ = [
     "Ablate",
     "Benchmark",
+    "CalibrateMatching",
     "Compile",
     "Data",
     "Demo",
     "Doctor",
     "Evaluate",
     "Export",
+    "Gallery",
     "Prune",
     "Quantize",
     "Recipes",

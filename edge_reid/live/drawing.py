@@ -6,6 +6,7 @@ Shapes: h, w a frame's size. The picture is uint8 BGR, two panels side by side a
 from __future__ import annotations
 
 import colorsys
+import unicodedata
 from collections.abc import Mapping
 from functools import lru_cache
 
@@ -13,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_reid.people.pipeline import Sighting, View
+from edge_reid.people.view import Sighting, View
 from edge_reid.types import MODALITIES, Modality
 
 Image = NDArray[np.uint8]
@@ -22,12 +23,15 @@ Color = tuple[int, int, int]
 Corners = tuple[int, int, int, int]
 
 PANEL_HEIGHT, PANEL_WIDTH = 480, 640
-BAR, GAP = 34, 6
+BAR, GAP = 40, 6
 START: dict[Modality, int] = {"visible": 0, "thermal": PANEL_WIDTH + GAP}
 FONT = cv2.FONT_HERSHEY_DUPLEX
+SIZE = 0.68
+"""Of letters, so that a laptop's screen is read at arm's length."""
 BACKGROUND: Color = (32, 28, 26)
 PALE: Color = (235, 232, 228)
 UNKNOWN: Color = (150, 150, 150)
+ALERT: Color = (80, 170, 255)
 
 
 class Canvas:
@@ -38,27 +42,38 @@ class Canvas:
         empty = np.full((PANEL_HEIGHT, PANEL_WIDTH, 3), BACKGROUND, np.uint8)
         self._panels: dict[Modality, Image] = dict.fromkeys(MODALITIES, empty)
         self._places: dict[Modality, tuple[float, int, int]] = {}
+        self._newest: dict[Modality, Image] = {}
 
-    def draw(self, frames: Mapping[Modality, Image], view: View, status: str) -> Image:
-        """The picture of a view; a camera without a frame this time keeps its last one.
+    def take(self, frames: Mapping[Modality, Image]) -> None:
+        """Take new images, uint8 `(h, w, 3)` BGR or `(h, w)` of any size; a camera without one keeps its last."""
+        self._newest |= frames
+
+    def draw(self, view: View, names: Mapping[int, str], alerts: Mapping[Modality, str], status: str = "") -> Image:
+        """The picture of a view.
 
         Args:
-            frames: the images that are new, uint8 `(h, w, 3)` BGR or `(h, w)` of any size.
-            view: what the pipeline made of them.
-            status: the line below, ASCII.
+            view: what the pipeline made of the newest images.
+            names: of the people who have one, by number.
+            alerts: what is wrong with a camera; its panel shows it and is dimmed.
+            status: the line in a bar below; no bar without.
         """
-        for modality, frame in frames.items():
-            self._place(modality, frame)
-        bar = np.full((BAR, 2 * PANEL_WIDTH + GAP, 3), BACKGROUND, np.uint8)
-        cv2.putText(bar, status, (10, 22), FONT, 0.5, PALE, 1, cv2.LINE_AA)
+        while self._newest:
+            self._place(*self._newest.popitem())
         gap = np.full((PANEL_HEIGHT, GAP, 3), BACKGROUND, np.uint8)
-        picture = np.vstack([np.hstack([self._panels["visible"], gap, self._panels["thermal"]]), bar])
+        left, right = (self._panels[m] // 3 if m in alerts else self._panels[m] for m in MODALITIES)
+        picture: Image = np.hstack([left, gap, right])
+        if status:
+            bar = np.full((BAR, picture.shape[1], 3), BACKGROUND, np.uint8)
+            cv2.putText(bar, plain(status), (10, 26), FONT, 0.62, PALE, 1, cv2.LINE_AA)
+            picture = np.vstack([picture, bar])
         corners = {modality: self._corners(modality, view.sightings[modality]) for modality in MODALITIES}
         _draw_links(picture, view, corners)
         for modality in MODALITIES:
             for sighting in view.sightings[modality]:
-                _draw_sighting(picture, sighting, corners[modality][sighting.track])
-            _label(picture, modality, (START[modality] + 8, 22), PALE, BACKGROUND)
+                _draw_sighting(picture, sighting, corners[modality][sighting.track], names)
+            _label(picture, modality, (START[modality] + 8, 24), PALE, BACKGROUND)
+            if modality in alerts:
+                _label(picture, alerts[modality], (START[modality] + 8, PANEL_HEIGHT - 12), BACKGROUND, ALERT)
         return picture
 
     def _place(self, modality: Modality, frame: Image) -> None:
@@ -86,7 +101,7 @@ class Canvas:
 
 def _draw_links(picture: Image, view: View, corners: Mapping[Modality, Mapping[int, Corners]]) -> None:
     """A line from each person's shoulder in one view to the same person's in the other."""
-    for link in view.links:
+    for link in view.couples:
         _, top, right, bottom = corners["visible"][link.visible]
         start = (right, top + (bottom - top) // 4)
         left, top, _, bottom = corners["thermal"][link.thermal]
@@ -107,18 +122,25 @@ def color_of(person: int | None) -> Color:
     return round(255 * blue), round(255 * green), round(255 * red)
 
 
-def _draw_sighting(picture: Image, sighting: Sighting, box: Corners) -> None:
+def _draw_sighting(picture: Image, sighting: Sighting, box: Corners, names: Mapping[int, str]) -> None:
     left, top, right, bottom = box
     color = color_of(sighting.person)
     cv2.rectangle(picture, (left, top), (right, bottom), BACKGROUND, 4 if sighting.detected else 2, cv2.LINE_AA)
     cv2.rectangle(picture, (left, top), (right, bottom), color, 2 if sighting.detected else 1, cv2.LINE_AA)
-    text = f"{sighting.person}" if sighting.person is not None else "?"
-    _label(picture, text, (left, max(top - 5, 16)), BACKGROUND, color)
+    text = "?" if sighting.person is None else f"{sighting.person} {names.get(sighting.person, '')}".strip()
+    _label(picture, text, (left, max(top - 5, 20)), BACKGROUND, color)
 
 
 def _label(picture: Image, text: str, origin: tuple[int, int], ink: Color, paper: Color) -> None:
     """Text on a filled box whose lower left corner is near `origin`."""
-    (width, height), _ = cv2.getTextSize(text, FONT, 0.55, 1)
+    text = plain(text)
+    (width, height), _ = cv2.getTextSize(text, FONT, SIZE, 1)
     x, y = origin
     cv2.rectangle(picture, (x - 1, y - height - 6), (x + width + 9, y + 5), paper, -1)
-    cv2.putText(picture, text, (x + 4, y - 1), FONT, 0.55, ink, 1, cv2.LINE_AA)
+    cv2.putText(picture, text, (x + 4, y - 1), FONT, SIZE, ink, 1, cv2.LINE_AA)
+
+
+def plain(text: str) -> str:
+    """`text` in the letters that OpenCV can draw: marks go, and what has no Latin letter becomes a dot."""
+    bare = "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
+    return "".join(letter if " " <= letter <= "~" else "." for letter in bare)

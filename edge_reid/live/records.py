@@ -1,11 +1,9 @@
-"""What a run leaves behind: events as JSON lines, tracks as MOT text, the annotated video."""
+"""What a run leaves behind beside its events: tracks as MOT text, the annotated video."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timezone
 from pathlib import Path
 
 import cv2
@@ -15,61 +13,21 @@ from numpy.typing import NDArray
 from edge_reid.cameras.sources import Frame
 from edge_reid.errors import UserError
 from edge_reid.files import atomic_file, atomic_folder
-from edge_reid.people.pipeline import Event, View
+from edge_reid.people.view import View
 from edge_reid.types import MODALITIES, Modality
-
-EVENT_SCHEMA = 1
 
 FORMATS = {".avi": "MJPG", ".mp4": "mp4v"}
 """What OpenCV's packages can write everywhere, and under a licence that asks for nothing."""
 
-TRACK_FILES = {"visible.txt", "thermal.txt", "links.txt"}
-
-
-class EventLog:
-    """One JSON object a line, each written out at once: whatever ends the program, the file is whole up to there.
-
-    Every line has `schema`, `event`, `stream_time` (seconds since the start) and `wall_time` (ISO 8601, UTC). Beside:
-
-    - `track_started`: camera, track, person (null), score, box (left, top, right, bottom)
-    - `track_lost`: the same, and `seen`, the stream time of its last detection
-    - `matched`: person, visible_track, thermal_track, score (cosine)
-    - `unmatched`: the same, and `reason`: contradicted (by later votes) or track_lost
-    - `source_lost`, `source_back`, `source_ended`: camera
-    """
-
-    def __init__(self, path: Path) -> None:
-        """Create the file.
-
-        Raises:
-            UserError: it cannot be written.
-        """
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("w", encoding="utf-8", buffering=1)
-        except OSError as error:
-            raise UserError(f"--events {path}: cannot be written ({error.strerror}); choose another file") from error
-
-    def write(self, event: Event) -> None:
-        """Append one event."""
-        line = {
-            "schema": EVENT_SCHEMA,
-            "event": event.name,
-            "stream_time": round(event.time, 3),
-            "wall_time": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
-        }
-        self._file.write(json.dumps(line | event.details) + "\n")
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+TRACK_FILES = {"visible.txt", "thermal.txt", "links.txt", "people.txt"}
 
 
 class TrackFiles:
-    """Tracks per camera and the links between them, one line for each in each frame; frames count from 1.
+    """Tracks per camera and who of one is who of the other, one line for each in each frame; frames count from 1.
 
     `visible.txt`, `thermal.txt` (MOT text): frame, track, left, top, width, height, score, -1, -1, -1
     `links.txt`: visible frame, thermal frame, visible track, thermal track, person, cosine
+    `people.txt`: camera (0 visible, 1 thermal), frame, track, person, where the person is known
     """
 
     def __init__(self, folder: Path) -> None:
@@ -85,11 +43,15 @@ class TrackFiles:
                     f"{frame.index + 1},{sighting.track},{left:.1f},{top:.1f},{right - left:.1f},{bottom - top:.1f},"
                     f"{sighting.score:.3f},-1,-1,-1\n"
                 )
+                if sighting.person is not None:
+                    self._files["people.txt"].write(
+                        f"{MODALITIES.index(modality)},{frame.index + 1},{sighting.track},{sighting.person}\n"
+                    )
         if len(frames) == len(MODALITIES):
             numbers = ",".join(str(frames[modality].index + 1) for modality in MODALITIES)
-            for link in view.links:
+            for couple in view.couples:
                 self._files["links.txt"].write(
-                    f"{numbers},{link.visible},{link.thermal},{link.person},{link.score:.4f}\n"
+                    f"{numbers},{couple.visible},{couple.thermal},{couple.person},{couple.score:.4f}\n"
                 )
 
     def close(self) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import signal
@@ -8,16 +7,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-import tyro
+import walkers
 from documented import calls_of
 
 from edge_reid.cameras.geometry import GroundPlane
+from edge_reid.live.options import Options, parse
+from edge_reid.live.run import work as follow
 from edge_reid.types import MODALITIES
 
 ROOT = Path(__file__).parents[2]
@@ -27,41 +27,14 @@ APP = ROOT / "apps" / "dual_camera.py"
 needs_real = pytest.mark.skipif(not REAL.is_dir(), reason=f"the real pictures are not at {REAL}")
 
 
-def load(path: Path) -> ModuleType:
-    specification = importlib.util.spec_from_file_location(path.stem, path)
-    assert specification is not None and specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[path.stem] = module
-    specification.loader.exec_module(module)
-    return module
-
-
-dual_camera = load(APP)
-walkers = load(ROOT / "tests" / "people" / "walkers.py")
-
-
 def environment(**changes: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
     return kept | {"PYTHONPATH": str(ROOT)} | changes
 
 
-@pytest.fixture(scope="module")
-def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("videos")
-    film = walkers.Film()
-    for modality in MODALITIES:
-        code = cv2.VideoWriter.fourcc(*"MJPG")
-        writer = cv2.VideoWriter(str(folder / f"{modality}.avi"), cv2.CAP_FFMPEG, code, walkers.RATE, (320, 240))
-        for index in range(film.frames):
-            image = film.image(index, modality)
-            writer.write(image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2BGR))
-        writer.release()
-    return folder
-
-
 def work(visible: Path | str, thermal: Path | str, **options: Any) -> dict[str, Any]:
-    chosen = dual_camera.Options(visible=str(visible), thermal=str(thermal), headless=True, **options)
-    result: dict[str, Any] = dual_camera.work(chosen, dict.fromkeys(MODALITIES, walkers.embed), (32, 16), 0.5)
+    chosen = Options(visible=str(visible), thermal=str(thermal), headless=True, **options)
+    result: dict[str, Any] = follow(chosen, walkers.networks())
     return result
 
 
@@ -157,24 +130,21 @@ def test_without_a_display_there_is_no_window_and_no_abort(display: dict[str, st
 
 
 RUNNING = """
-import importlib.util, pathlib, sys
-def load(path):
-    specification = importlib.util.spec_from_file_location(pathlib.Path(path).stem, path)
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[pathlib.Path(path).stem] = module
-    specification.loader.exec_module(module)
-    return module
-app, walkers = load(sys.argv[1] + '/apps/dual_camera.py'), load(sys.argv[1] + '/tests/people/walkers.py')
+import pathlib, sys
+sys.path.insert(0, sys.argv[1])
+import walkers
+from edge_reid.live.options import Options
+from edge_reid.live.run import work
 folder, out = (pathlib.Path(name) for name in sys.argv[2:4])
-options = app.Options(visible=str(folder / 'visible.avi'), thermal=str(folder / 'thermal.avi'),
-                      events=out / 'events.jsonl', record=out / 'out.avi')
-print(app.work(options, {'visible': walkers.embed, 'thermal': walkers.embed}, (32, 16), 0.5))
+options = Options(visible=str(folder / 'visible.avi'), thermal=str(folder / 'thermal.avi'),
+                  events=out / 'events.jsonl', record=out / 'out.avi')
+print(work(options, walkers.networks()))
 """
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_run_with_whole_files(number: signal.Signals, videos: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", RUNNING, str(ROOT), str(videos), str(tmp_path)]
+    command = [sys.executable, "-c", RUNNING, str(ROOT / "tests" / "people"), str(videos), str(tmp_path)]
     process = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     events = tmp_path / "events.jsonl"
     end = time.monotonic() + 30
@@ -185,9 +155,11 @@ def test_a_signal_ends_a_run_with_whole_files(number: signal.Signals, videos: Pa
     assert process.returncode == 0, errors
     assert "no display here, running headless" in errors
     assert "'frames'" in output
-    assert events_of(events)[-1]["event"] in ("track_lost", "unmatched")
+    assert events_of(events)[-1]["event"] == "stopped"
+    assert events_of(events)[-1]["reason"] == "requested"
     assert cv2.VideoCapture(str(tmp_path / "out.avi")).read()[0]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["events.jsonl", "out.avi"]
+    left = sorted(path.name for path in tmp_path.iterdir() if not path.name.endswith(".lock"))
+    assert left == ["events.jsonl", "out.avi"]
 
 
 @pytest.mark.parametrize(
@@ -260,4 +232,4 @@ def test_real_visible_and_thermal_pairs_are_a_source_and_people_are_found_in_bot
 def test_every_call_of_the_app_in_the_readme_and_the_demo_is_understood(words: list[str]) -> None:
     script, *options = words
     assert Path(script).name == "dual_camera.py"
-    assert tyro.cli(dual_camera.Options, args=options).visible.endswith("visible.avi")
+    assert parse(None, options).visible.endswith("visible.avi")

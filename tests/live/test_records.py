@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -10,11 +9,10 @@ import pytest
 from walkers import Film, embed
 
 from edge_reid.errors import UserError
-from edge_reid.live.drawing import Canvas, color_of
+from edge_reid.live.drawing import Canvas, color_of, plain
 from edge_reid.live.meter import Meter
-from edge_reid.live.records import EventLog, recording, track_files
-from edge_reid.people.matching import Link
-from edge_reid.people.pipeline import Event, Sighting, View
+from edge_reid.live.records import recording, track_files
+from edge_reid.people.view import Couple, Event, Sighting, View
 
 BOX = np.array([20, 30, 60, 130], np.float32)
 
@@ -25,26 +23,9 @@ def film() -> Film:
 
 
 def view() -> View:
-    known = Sighting(3, BOX, 0.9, 1, True)
-    unknown = Sighting(4, BOX + 150, 0.9, None, False)
-    return View({"visible": [known, unknown], "thermal": [known]}, [Link(3, 3, 1, 0.77)], [], {"embed": 2.0})
-
-
-def test_events_are_lines_of_json_that_are_on_disk_at_once(tmp_path: Path) -> None:
-    log = EventLog(tmp_path / "new" / "events.jsonl")
-    log.write(Event("track_started", 1.23456, {"camera": "visible", "track": 3, "person": None}))
-    (line,) = (tmp_path / "new" / "events.jsonl").read_text().splitlines()
-    event = json.loads(line)
-    assert event.pop("wall_time").endswith("+00:00")
-    assert event == {
-        "schema": 1, "event": "track_started", "stream_time": 1.235, "camera": "visible", "track": 3, "person": None,
-    }  # fmt: skip
-    log.close()
-
-
-def test_an_event_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=f"--events {tmp_path}: cannot be written"):
-        EventLog(tmp_path)
+    known = Sighting(3, BOX, 0.9, 1, 0.0, True)
+    unknown = Sighting(4, BOX + 150, 0.9, None, 0.0, False)
+    return View({"visible": [known, unknown], "thermal": [known]}, [Couple(3, 3, 1, 0.77)], [], {"embed": 2.0})
 
 
 @pytest.mark.parametrize("suffix", [".avi", ".mp4"])
@@ -119,15 +100,32 @@ def test_older_tracks_are_replaced_but_nothing_else_is(tmp_path: Path) -> None:
 def test_the_picture_keeps_its_size_whatever_comes(film: Film) -> None:
     canvas = Canvas()
     nothing = View({"visible": [], "thermal": []}, [], [], {})
-    first = canvas.draw({"visible": film.image(20, "visible")}, nothing, "status")
-    images = {"visible": np.zeros((1080, 1920, 3), np.uint8), "thermal": film.image(20, "thermal")}
-    assert canvas.draw(images, view(), "status").shape == first.shape == (514, 1286, 3)
+    canvas.take({"visible": film.image(20, "visible")})
+    first = canvas.draw(nothing, {}, {}, "status")
+    canvas.take({"visible": np.zeros((1080, 1920, 3), np.uint8), "thermal": film.image(20, "thermal")})
+    assert canvas.draw(view(), {}, {}, "status").shape == first.shape == (520, 1286, 3)
+    assert canvas.draw(view(), {}, {}).shape == (480, 1286, 3)
+
+
+def test_a_name_is_shown_in_both_views_and_a_camera_that_is_gone_is_dark() -> None:
+    canvas = Canvas()
+    canvas.take({modality: np.full((480, 640, 3), 90, np.uint8) for modality in ("visible", "thermal")})
+    plainly, named = canvas.draw(view(), {}, {}), canvas.draw(view(), {1: "Zoë"}, {})
+    for half in (slice(0, 640), slice(646, None)):
+        assert (plainly[:, half] != named[:, half]).any()
+    gone = canvas.draw(view(), {}, {"thermal": "camera lost"})
+    assert tuple(gone[240, 1200]) == (30, 30, 30)
+    assert tuple(gone[240, 600]) == (90, 90, 90)
+
+
+def test_letters_that_opencv_cannot_draw_are_replaced() -> None:
+    assert plain("Zoë Åberg 李") == "Zoe Aberg ."
 
 
 def test_a_person_has_one_color_in_both_views_and_strangers_are_grey(film: Film) -> None:
     canvas = Canvas()
-    images = {modality: np.zeros((480, 640, 3), np.uint8) for modality in ("visible", "thermal")}
-    picture = canvas.draw(images, view(), "status")
+    canvas.take({modality: np.zeros((480, 640, 3), np.uint8) for modality in ("visible", "thermal")})
+    picture = canvas.draw(view(), {}, {}, "status")
     # the lower edge of the boxes, away from labels and links
     assert tuple(picture[130, 30]) == tuple(picture[130, 646 + 30]) == color_of(1)
     assert len(set(picture[280, 190].tolist())) == 1, "grey"
@@ -152,7 +150,8 @@ def test_the_meter_counts_frames_events_and_means() -> None:
     assert summary["tracks"] == {"visible": 0, "thermal": 1}
     assert (summary["matches"], summary["people"]) == (2, 1)
     assert summary["milliseconds"] == {"embed": 2.0}
-    assert meter.status(75.5).startswith("01:15.5   visible")
+    assert meter.percentiles("embed") == {"mean": 2.0, "p50": 2.0, "p95": 3.8, "max": 4.0}
+    assert meter.percentiles("draw") == {}
 
 
 def test_the_fake_network_tells_the_walkers_apart() -> None:

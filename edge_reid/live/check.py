@@ -1,0 +1,92 @@
+"""Everything that a run would do first, done once and told: for the one who sets a device up."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from edge_reid.cameras.geometry import GroundPlane
+from edge_reid.cameras.probe import probe
+from edge_reid.errors import UserError
+from edge_reid.live.networks import Networks, open_networks
+from edge_reid.live.options import Options
+from edge_reid.live.records import FORMATS
+from edge_reid.live.run import open_detectors, open_gallery, page_address, receivers_of
+from edge_reid.live.window import can_show
+
+
+def check(options: Options) -> list[str]:
+    """Open all that the options name, write nothing, and say in a line each what a run would do.
+
+    Raises:
+        UserError: the first thing that a run would stumble over.
+    """
+    lines = []
+    with open_networks(options) as networks:
+        lines += _networks(options, networks)
+        detectors = open_detectors(options)
+        lines += [f"{modality} detector: {detector.description}" for modality, detector in detectors.items()]
+        if options.homography:
+            GroundPlane.read(options.homography)
+        lines.append(f"matching: by {'place and appearance' if options.homography else 'appearance alone'}")
+        lines.append(_gallery(options, networks))
+    lines.append(f"visible camera: {probe(options.visible, 'visible')}")
+    lines.append(f"thermal camera: {probe(options.thermal, 'thermal')}")
+    return lines + _outputs(options)
+
+
+def _networks(options: Options, networks: Networks) -> list[str]:
+    rule = networks.rule
+    threshold = (
+        f"a couple in view from cosine {rule.between.unknown:.3f}, remembered people with a margin of {rule.margin:.3f}"
+    )
+    return [f"{modality} network: {name}" for modality, name in networks.names.items()] + [f"one person: {threshold}"]
+
+
+def _gallery(options: Options, networks: Networks) -> str:
+    if options.gallery is None:
+        return "gallery: in memory, forgotten at the end"
+    if not options.gallery.exists():
+        _writable(options.gallery, "--gallery")
+        return f"gallery: {options.gallery}, to be made"
+    gallery = open_gallery(options, networks)
+    try:
+        return f"gallery: {options.gallery}, {gallery.count()} people"
+    finally:
+        gallery.close()
+
+
+def _outputs(options: Options) -> list[str]:
+    lines = []
+    for name in ("events", "record", "tracks"):
+        path: Path | None = getattr(options, name)
+        if path is not None:
+            _writable(path, f"--{name}")
+            lines.append(f"{name}: {path}")
+    if options.record is not None and options.record.suffix.lower() not in FORMATS:
+        raise UserError(f"--record {options.record}: unknown kind of video; end the name in {' or '.join(FORMATS)}")
+    for receiver in receivers_of(options):
+        lines.append(f"events also to: {receiver.name}")
+        receiver.close()
+    if options.events is None and (options.webhook or options.mqtt):
+        raise UserError("--webhook and --mqtt send what is in the file of events; give --events FILE, too")
+    if options.web:
+        host, port = page_address(options)
+        lines.append(f"page: on {host}, port {port}")
+    if not options.headless:
+        lines.append("window: yes" if can_show() else "window: no display here, headless")
+    return lines
+
+
+def _writable(path: Path, option: str) -> None:
+    """Raises UserError where a file or folder could not be made."""
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir():
+        raise UserError(f"{option} {path}: {folder} is no folder; choose another place")
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"{option} {path}: {folder} cannot be written to ({error.strerror}); choose another place"
+        ) from error

@@ -1,0 +1,111 @@
+"""What a run on two cameras is asked to do: on the command line, in a TOML file, or both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import tyro
+from pydantic import ConfigDict
+
+from edge_reid.toml import read_toml
+
+_LATER = "\0"
+"""Stands in a file's place for what the command line has to say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Follow people in a visible and a thermal view and say who in one is who in the other and who was here before."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    visible: str
+    """Source of the visible view: video, folder, folder/pattern, camera index, v4l2:, csi:, rtsp:, http:, gst:."""
+    thermal: str
+    """Source of the thermal view; 16-bit pictures are welcome."""
+    config: Path | None = None
+    """TOML file with any of these options, named as here with underscores; the command line overrides it."""
+    bundle: Path | None = None
+    """Bundle with the networks; the one that the project carries when not given."""
+    engine: Literal["onnxruntime", "openvino", "ncnn", "tensorrt", "torch"] | None = None
+    """What runs the networks; what `edge-reid benchmark` found fastest here, else onnxruntime, when not given."""
+    detector: str = "motion"
+    """motion (fixed cameras), hog, hot (thermal), or onnx:FILE; options behind ?, as in onnx:yolox.onnx?every=2."""
+    visible_detector: str | None = None
+    """The visible camera's own, instead of --detector."""
+    thermal_detector: str | None = None
+    """The thermal camera's own, instead of --detector."""
+    threshold: float | None = None
+    """Least cosine of a match between the views, 0.25 less where --homography puts both at one place; the bundle's
+    when not given."""
+    homography: Path | None = None
+    """Homography of the ground between the views, as apps/align_cameras.py writes it: who is seen to stand elsewhere
+    is then no match."""
+    gallery: Path | None = None
+    """File that remembers people from run to run; without it they are forgotten at the end."""
+    gallery_key: Path | None = None
+    """File with the key that encrypts the gallery; or set EDGE_REID_GALLERY_KEY."""
+    keep_crops: bool = False
+    """Keep a picture beside each prototype in the gallery."""
+    forget_after_hours: float = 24.0
+    """Without being seen after which people without a name are forgotten."""
+    forget_named_after_days: float | None = 30.0
+    """Without being seen after which people with a name are forgotten; None: never."""
+    headless: bool = False
+    """No window."""
+    offline: bool = False
+    """Take every frame of files in order, as fast as they can be worked; the result is always the same."""
+    max_frames: int | None = None
+    """Stop after so many frames."""
+    events: Path | None = None
+    """Append events here, one JSON object a line (docs/events.md)."""
+    webhook: str | None = None
+    """Post events to this URL, queued on disk beside --events while it is away."""
+    mqtt: str | None = None
+    """Publish events to this broker, mqtt[s]://HOST[:PORT][/PREFIX], queued likewise."""
+    record: Path | None = None
+    """Write the annotated video here (.avi or .mp4)."""
+    tracks: Path | None = None
+    """Write tracks (MOT text) and links into this folder, replacing it."""
+    web: bool = False
+    """Serve a page with both views, people, history and health."""
+    web_address: str = "127.0.0.1:8080"
+    """Address and port of the page; port 0 takes a free one."""
+    web_token: Path | None = None
+    """File with the page's token (mode 0600); else EDGE_REID_WEB_TOKEN, else one is made up and told."""
+    profile: bool = False
+    """Say at the end where the time went, stage by stage."""
+    check: bool = False
+    """Check all of this, open the cameras once, say what a run would do, and end."""
+    json: bool = False
+    """Print the summary as one JSON object on the last line."""
+    debug: bool = False
+    """Show where an error came from."""
+
+
+def parse(description: str | None, words: Sequence[str]) -> Options:
+    """The options of a command line, and those of its --config file where it is silent.
+
+    Raises:
+        UserError: the file is missing, no TOML, or holds what is no option.
+    """
+    flat = [part for word in words for part in word.split("=", 1)]
+    if "--config" not in flat[:-1]:
+        return tyro.cli(Options, args=words, description=description)
+    defaults = read_options(Path(flat[flat.index("--config") + 1]))
+    return tyro.cli(Options, args=words, description=description, default=defaults)
+
+
+def read_options(path: Path) -> Options:
+    """The options in a TOML file; `visible` and `thermal` may be left to the command line.
+
+    Raises:
+        UserError: the file is missing, no TOML, or holds what is no option.
+    """
+    missing = f"--config {path}: no such file; see apps/service/edge-reid.toml for one"
+    read = read_toml(path, Options, missing=missing, visible=_LATER, thermal=_LATER)
+    later = {name: tyro.MISSING for name in ("visible", "thermal") if getattr(read, name) == _LATER}
+    return replace(read, **later)

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from edge_reid.errors import UserError
+from edge_reid.live.options import Options, parse, read_options
+
+ROOT = Path(__file__).parents[2]
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "app.toml"
+    path.write_text(text)
+    return path
+
+
+def test_the_command_line_overrides_the_file_and_the_file_the_defaults(tmp_path: Path) -> None:
+    path = write(tmp_path, 'visible = "a.mp4"\nthermal = "b.mp4"\noffline = true\nevents = "out/e.jsonl"\n')
+    options = parse(None, ["--config", str(path), "--thermal", "c.mp4"])
+    assert (options.visible, options.thermal, options.offline) == ("a.mp4", "c.mp4", True)
+    assert options.events == Path("out/e.jsonl")
+    assert options.detector == Options(visible="", thermal="").detector
+    assert parse(None, [f"--config={path}"]).thermal == "b.mp4"
+
+
+def test_what_neither_says_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path, 'visible = "a.mp4"\n')
+    with pytest.raises(SystemExit) as ended:
+        parse(None, ["--config", str(path)])
+    assert ended.value.code == 2
+    assert "--thermal" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('visibel = "x"', "visibel: there is no such entry; did you mean visible?"),
+        ("xyzzy = 1", "choose from visible, thermal, "),
+        ('engine = "foo"', "engine: "),
+        ('max_frames = "ten"', "max_frames: "),
+        ("web = 7.5", "web: "),
+        ("= 3", "not TOML"),
+        ("visible = 3", "visible: "),
+    ],
+)
+def test_a_wrong_entry_is_one_line_that_names_it(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as error:
+        read_options(write(tmp_path, text))
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        read_options(tmp_path / "none.toml")
+
+
+def test_the_example_holds_options_only() -> None:
+    assert read_options(ROOT / "apps" / "service" / "edge-reid.toml").config is None
+    assert {field.name for field in fields(Options)} >= {"visible", "thermal", "gallery", "web"}
