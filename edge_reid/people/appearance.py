@@ -26,6 +26,10 @@ FIRST_INTERVAL = 0.1
 MOST_OVERLAP = 0.3
 """Share of a person's box that others may cover: above, the crop shows two people."""
 
+EDGE = 0.01
+"""Distance of a box from the frame's edge, as a share of the frame: within, the edge may have cut the person off. Head
+and shoulders of one person are like those of another: on a real clip they made six visitors four."""
+
 LEAST_HEIGHT = 0.2
 """Of a box, as a share of the network's input height: less shows a person, but not which."""
 
@@ -62,7 +66,7 @@ class Appearances:
         if not due:
             return set()
         visible = _visible_shares(tracks, frame.shape[:2])
-        clear = [track for track in due if self._is_clear(track, visible[track.number])]
+        clear = [track for track in due if self._is_clear(track, visible[track.number], frame.shape)]
         chosen = sorted(clear, key=self._urgency)[:MOST_PER_STEP]
         if not chosen:
             return set()
@@ -81,9 +85,11 @@ class Appearances:
         """Drop what is known of a track that ended."""
         self.known.pop(number, None)
 
-    def _is_clear(self, track: Track, visible: float) -> bool:
-        height = track.box[3] - track.box[1]
-        return visible >= 1.0 - MOST_OVERLAP and float(height) >= LEAST_HEIGHT * self._size[0]
+    def _is_clear(self, track: Track, visible: float, shape: tuple[int, ...]) -> bool:
+        height, width = shape[:2]
+        left, top, right, bottom = (float(edge) for edge in track.box)
+        whole = min(left, width - right) >= EDGE * width and min(top, height - bottom) >= EDGE * height
+        return whole and visible >= 1.0 - MOST_OVERLAP and bottom - top >= LEAST_HEIGHT * self._size[0]
 
     def _is_due(self, track: Track, time: float) -> bool:
         appearance = self.known.get(track.number)

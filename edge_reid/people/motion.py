@@ -18,6 +18,10 @@ from edge_reid.people.detection import paced
 from edge_reid.types import Modality
 
 WORKING_SIDE = 320
+LEAST_CHANGE: dict[Modality, int] = {"visible": 6, "thermal": 12}
+"""Of a pixel from its background to count as foreground, in variances. Clothes may be nearly as bright as a floor: with
+12 the half of such a person was missed. Thermal people stand out, and their sensors are noisier."""
+
 WARM_UP_FRAMES = 5
 """Frames before the first verdict: to a fresh model everything is foreground."""
 
@@ -60,7 +64,7 @@ class Movement:
         """Start with an empty background."""
         # thermal light casts no shadows, and a shadow there would be taken for a cooler part of the person
         self._subtractor = cv2.createBackgroundSubtractorMOG2(
-            history=500, varThreshold=12, detectShadows=modality == "visible"
+            history=500, varThreshold=LEAST_CHANGE[modality], detectShadows=modality == "visible"
         )
         self._subtractor.setBackgroundRatio(0.7)
         self._seen = 0
