@@ -50,9 +50,16 @@ def readable(summary: dict[str, Json]) -> str:
     """One line for each entry of a summary."""
     lines = []
     for key, value in summary.items():
-        text = ", ".join(f"{name} {number}" for name, number in value.items()) if isinstance(value, dict) else value
-        lines.append(f"{key:>12}  {text}")
+        rows = value.items() if isinstance(value, dict) else []
+        if any(isinstance(row, dict) for _, row in rows):
+            lines += [f"{key if not at else '':>12}  {name}: {_flat(row)}" for at, (name, row) in enumerate(rows)]
+        else:
+            lines.append(f"{key:>12}  {_flat(value)}")
     return "\n".join(lines)
+
+
+def _flat(value: Json) -> str:
+    return ", ".join(f"{name} {one}" for name, one in value.items()) if isinstance(value, dict) else str(value)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,9 @@ def _networks(options: Options, networks: Networks) -> list[str]:
     threshold = (
         f"a couple in view from cosine {rule.between.unknown:.3f}, remembered people with a margin of {rule.margin:.3f}"
     )
-    return [f"{modality} network: {name}" for modality, name in networks.names.items()] + [f"one person: {threshold}"]
+    return [
+        f"{modality} network: {name} ({networks.reasons[modality]})" for modality, name in networks.names.items()
+    ] + [f"one person: {threshold}"]
 
 
 def _gallery(options: Options, networks: Networks) -> str:

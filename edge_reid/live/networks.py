@@ -33,6 +33,9 @@ class Networks:
     rule: MatchingRule
     space: str
     names: Mapping[Modality, str]
+    """Of the engines."""
+    reasons: Mapping[Modality, str]
+    """Why these."""
 
 
 @contextlib.contextmanager
@@ -56,14 +59,15 @@ def open_networks(options: Options) -> Iterator[Networks]:
     with contextlib.ExitStack() as stack:
         engines = {modality: load_engine(bundle, modality, options.engine) for modality in MODALITIES}
         embed: dict[Modality, Embed] = {}
+        names: dict[Modality, str] = {}
+        reasons: dict[Modality, str] = {}
         for modality, engine in engines.items():
             stack.callback(engine.close)
-            why = "" if options.engine else f": {selection(bundle, modality).reason}"
-            say(f"{modality} network on {engine.name}{why}")
+            why = "asked for" if options.engine else selection(bundle, modality).reason
+            names[modality], reasons[modality] = engine.name, why
             embed[modality] = partial(_comparable, engine.embed, rule, modality)
-        names = {modality: engine.name for modality, engine in engines.items()}
         manifest = bundle.manifest
-        yield Networks(embed, manifest.input_size, manifest.embedding_dim, rule, bundle.space, names)
+        yield Networks(embed, manifest.input_size, manifest.embedding_dim, rule, bundle.space, names, reasons)
 
 
 def say(text: str) -> None:

@@ -10,7 +10,11 @@ from typing import ClassVar, Literal
 import tyro
 from pydantic import ConfigDict
 
+from edge_reid.errors import UserError
 from edge_reid.toml import read_toml
+
+MOST_HOURS = 24 * 36_500
+"""A hundred years: who wants people remembered for ever says so."""
 
 _LATER = "\0"
 """Stands in a file's place for what the command line has to say."""
@@ -84,6 +88,17 @@ class Options:
     """Print the summary as one JSON object on the last line."""
     debug: bool = False
     """Show where an error came from."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that mean nothing."""
+        if self.max_frames is not None and self.max_frames < 1:
+            raise UserError("--max-frames needs at least 1")
+        if self.threshold is not None and not -1 <= self.threshold <= 1:
+            raise UserError("--threshold is a cosine; it needs a number from -1 to 1")
+        if not 0 < self.forget_after_hours <= MOST_HOURS:
+            raise UserError(f"--forget-after-hours needs more than 0 and at most {MOST_HOURS}")
+        if self.forget_named_after_days is not None and not 0 < self.forget_named_after_days <= MOST_HOURS / 24:
+            raise UserError(f"--forget-named-after-days needs None, or more than 0 and at most {MOST_HOURS // 24}")
 
 
 def parse(description: str | None, words: Sequence[str]) -> Options:

@@ -46,8 +46,6 @@ def run(options: Options) -> dict[str, Json]:
 
 def work(options: Options, networks: Networks) -> dict[str, Json]:
     """Open cameras, gallery and outputs and follow people with any networks."""
-    if options.max_frames is not None and options.max_frames < 1:
-        raise UserError("--max-frames needs at least 1")
     ground = GroundPlane.read(options.homography) if options.homography else None
     detectors = open_detectors(options)
     with contextlib.ExitStack() as stack:
@@ -76,6 +74,8 @@ def work(options: Options, networks: Networks) -> dict[str, Json]:
         publish = _page(options, desk, events, networks, stack)
         outputs = Outputs(partial(_tell, events), window, record, tracks, publish, partial(notify, "WATCHDOG=1"))
         loop = Loop(Pairing(visible, thermal), pipeline, gallery, identities, desk, outputs, epoch=epoch)
+        for modality in MODALITIES:
+            say(f"{networks.names[modality]} ({networks.reasons[modality]}); {detectors[modality].description}")
         events.write("started", 0.0, {"version": version("edge-reid")})
         notify("READY=1")
         reason = "failed"
@@ -95,10 +95,7 @@ def open_detectors(options: Options) -> dict[Modality, Detector]:
         UserError: there is no such detector, or its file is none.
     """
     own = {"visible": options.visible_detector, "thermal": options.thermal_detector}
-    detectors = {modality: load_detector(own[modality] or options.detector, modality) for modality in MODALITIES}
-    for modality, detector in detectors.items():
-        say(f"{modality} detector: {detector.description}")
-    return detectors
+    return {modality: load_detector(own[modality] or options.detector, modality) for modality in MODALITIES}
 
 
 def open_gallery(options: Options, networks: Networks) -> SqliteGallery:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edge_reid.errors import UserError
@@ -44,6 +46,10 @@ def test_what_neither_says_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFi
         ("web = 7.5", "web: "),
         ("= 3", "not TOML"),
         ("visible = 3", "visible: "),
+        ("forget_after_hours = nan", "--forget-after-hours"),
+        ("forget_named_after_days = -1", "--forget-named-after-days"),
+        ("threshold = 2.0", "--threshold"),
+        ("max_frames = 0", "--max-frames"),
     ],
 )
 def test_a_wrong_entry_is_one_line_that_names_it(text: str, message: str, tmp_path: Path) -> None:
@@ -61,3 +67,53 @@ def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
 def test_the_example_holds_options_only() -> None:
     assert read_options(ROOT / "apps" / "service" / "edge-reid.toml").config is None
     assert {field.name for field in fields(Options)} >= {"visible", "thermal", "gallery", "web"}
+
+
+VALUES: list[object] = [
+    "",
+    "x",
+    "motion",
+    "../up",
+    "rtsp://u:p@h/",
+    "0",
+    0,
+    -1,
+    7,
+    1e308,
+    float("nan"),
+    True,
+    [],
+    [1],
+    {},
+    "\x00",
+    "é" * 999,
+]
+
+
+def fuzzed(rng: np.random.Generator) -> bytes:
+    """A file of options with a few things wrong."""
+    names = [field.name for field in fields(Options)]
+    lines = []
+    for _ in range(int(rng.integers(0, 6))):
+        name = str(rng.choice(names))
+        if rng.random() < 0.2:
+            name = name[: int(rng.integers(len(name)))] + str(rng.choice(["x", ".", " ", "é", "\n", '"']))
+        value = VALUES[int(rng.integers(len(VALUES)))]
+        text = "{}" if value == {} else json.dumps(value).replace("NaN", "nan").replace("Infinity", "inf")
+        lines.append(f"{name} = {text}")
+    content = bytearray("\n".join(lines).encode())
+    for _ in range(int(rng.integers(0, 3)) if content else 0):
+        content[int(rng.integers(len(content)))] = int(rng.integers(256))
+    return bytes(content)
+
+
+def test_a_damaged_file_is_read_or_refused_in_one_line(tmp_path: Path) -> None:
+    path, refused = tmp_path / "app.toml", 0
+    for seed in range(300):
+        path.write_bytes(fuzzed(np.random.default_rng(seed)))
+        try:
+            assert isinstance(read_options(path), Options)
+        except UserError as error:
+            refused += 1
+            assert "\n" not in str(error) and str(path) in str(error), error
+    assert 100 < refused < 290

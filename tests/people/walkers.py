@@ -59,5 +59,11 @@ def networks() -> Networks:
     """That network for both modalities, with a rule that fits it."""
     rule = rule_of(between=(0.5, 0.3), across=(0.5, 0.3))
     return Networks(
-        dict.fromkeys(MODALITIES, embed), (32, 16), 3, rule, "walkers", dict.fromkeys(MODALITIES, "walkers")
+        dict.fromkeys(MODALITIES, embed),
+        (32, 16),
+        3,
+        rule,
+        "walkers",
+        dict.fromkeys(MODALITIES, "walkers"),
+        dict.fromkeys(MODALITIES, "a test"),
     )
