@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_reid.people.boxes import Boxes
 from edge_reid.people.view import Sighting, View
 from edge_reid.types import MODALITIES, Modality
 
@@ -66,6 +67,9 @@ class Canvas:
             bar = np.full((BAR, picture.shape[1], 3), BACKGROUND, np.uint8)
             cv2.putText(bar, plain(status), (10, 26), FONT, 0.62, PALE, 1, cv2.LINE_AA)
             picture = np.vstack([picture, bar])
+        for modality in MODALITIES:
+            for expected in view.expected[modality]:
+                _draw_expected(picture, self._corners_of(modality, expected.box), color_of(expected.person))
         corners = {modality: self._corners(modality, view.sightings[modality]) for modality in MODALITIES}
         _draw_links(picture, view, corners)
         for modality in MODALITIES:
@@ -89,14 +93,25 @@ class Canvas:
         self._places[modality] = (scale, x, y)
 
     def _corners(self, modality: Modality, sightings: list[Sighting]) -> dict[int, Corners]:
-        """Corners in the picture by track, kept inside the panel."""
-        corners = {}
-        for sighting in sightings:
-            scale, x, y = self._places[modality]
-            left, right = np.clip(sighting.box[::2] * scale + x, 0, PANEL_WIDTH - 1) + START[modality]
-            top, bottom = np.clip(sighting.box[1::2] * scale + y, 0, PANEL_HEIGHT - 1)
-            corners[sighting.track] = (int(left), int(top), int(right), int(bottom))
-        return corners
+        """Corners in the picture by track."""
+        return {sighting.track: self._corners_of(modality, sighting.box) for sighting in sightings}
+
+    def _corners_of(self, modality: Modality, box: Boxes) -> Corners:
+        """Where a box of a frame is in the picture, kept inside the panel."""
+        scale, x, y = self._places[modality]
+        left, right = np.clip(box[::2] * scale + x, 0, PANEL_WIDTH - 1) + START[modality]
+        top, bottom = np.clip(box[1::2] * scale + y, 0, PANEL_HEIGHT - 1)
+        return int(left), int(top), int(right), int(bottom)
+
+
+def _draw_expected(picture: Image, box: Corners, color: Color) -> None:
+    """Four corners of a box: someone should be here whom only the other camera sees."""
+    left, top, right, bottom = box
+    reach = max(4, (bottom - top) // 6)
+    for x, inwards in ((left, reach), (right, -reach)):
+        for y, downwards in ((top, reach), (bottom, -reach)):
+            cv2.line(picture, (x, y), (x + inwards, y), color, 1, cv2.LINE_AA)
+            cv2.line(picture, (x, y), (x, y + downwards), color, 1, cv2.LINE_AA)
 
 
 def _draw_links(picture: Image, view: View, corners: Mapping[Modality, Mapping[int, Corners]]) -> None:

@@ -82,7 +82,9 @@ class Loop:
         self._outputs = outputs
         self._states: dict[Modality, State] = dict(pairing.states)
         self._images: dict[Modality, Image] = {}
-        self.view = View({modality: [] for modality in MODALITIES}, [], [], {})
+        self.view = View(
+            {modality: [] for modality in MODALITIES}, [], {modality: [] for modality in MODALITIES}, [], {}
+        )
         self._canvas, self._page = Canvas(), Canvas()
         self._due: dict[str, float] = {}
 

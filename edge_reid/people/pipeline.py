@@ -21,8 +21,8 @@ from edge_reid.people.detection import Detector
 from edge_reid.people.identities import Identities
 from edge_reid.people.matching import REACH, Change, Matcher
 from edge_reid.people.tracking import LOST_SECONDS, Track, Tracker
-from edge_reid.people.view import Couple, Event, Sighting, View
-from edge_reid.types import MODALITIES, Embed, Json, Modality
+from edge_reid.people.view import Couple, Event, Expected, Sighting, View
+from edge_reid.types import MODALITIES, Embed, Json, Modality, other_modality
 
 FRESH_SECONDS = 0.3
 """Age of a frame at which its boxes still tell where people are: they walk less than half their height meanwhile."""
@@ -178,7 +178,18 @@ class Pipeline:
             ]
             for modality, camera in self._cameras.items()
         }
-        return View(sightings, self._couples(sightings), events, milliseconds)
+        expected = {modality: self._expected(modality, sightings) for modality in MODALITIES}
+        return View(sightings, self._couples(sightings), expected, events, milliseconds)
+
+    def _expected(self, modality: Modality, sightings: Mapping[Modality, list[Sighting]]) -> list[Expected]:
+        """People whom only the other camera sees, where they should be in the view of this one."""
+        here = {sighting.person for sighting in sightings[modality]}
+        other = other_modality(modality)
+        people = [(s.person, s.box) for s in sightings[other] if s.person is not None and s.person not in here]
+        if self._ground is None or not people or len(self._shapes) < len(MODALITIES):
+            return []
+        boxes, rows = self._ground.carry(np.stack([box for _, box in people]), other, self._shapes)
+        return [Expected(box, people[row][0]) for box, row in zip(boxes, rows, strict=True)]
 
     def _couples(self, sightings: Mapping[Modality, list[Sighting]]) -> list[Couple]:
         tracks = {

@@ -31,6 +31,14 @@ class Couple:
 
 
 @dataclass(frozen=True)
+class Expected:
+    """Where someone known whom only the other camera sees should be in this view, by the common ground: box `(4,)`."""
+
+    box: Boxes
+    person: int
+
+
+@dataclass(frozen=True)
 class Event:
     """Something that happened, at a time in seconds since the start, with what describes it."""
 
@@ -46,6 +54,8 @@ class View:
     sightings: dict[Modality, list[Sighting]]
     couples: list[Couple]
     """Those who are seen in both views now."""
+    expected: dict[Modality, list[Expected]]
+    """By the view that misses them; empty without a common ground."""
     events: list[Event]
     milliseconds: dict[str, float]
     """Time of the stages detect, track, embed and match, both cameras together."""

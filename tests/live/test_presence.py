@@ -14,7 +14,7 @@ def view(visible: dict[int, int | None], thermal: dict[int, int | None], *events
         return [Sighting(track, np.zeros(4, np.float32), 0.9, person, 0.0, True) for track, person in tracks.items()]
 
     sightings: dict[Modality, list[Sighting]] = {"visible": seen(visible), "thermal": seen(thermal)}
-    return View(sightings, [], list(events), {})
+    return View(sightings, [], {"visible": [], "thermal": []}, list(events), {})
 
 
 def test_somebody_enters_once_and_leaves_once_whatever_the_cameras_miss() -> None:

@@ -12,7 +12,10 @@ from edge_reid.errors import UserError
 from edge_reid.live.drawing import Canvas, color_of, plain
 from edge_reid.live.meter import Meter
 from edge_reid.live.records import recording, track_files
-from edge_reid.people.view import Couple, Event, Sighting, View
+from edge_reid.people.view import Couple, Event, Expected, Sighting, View
+from edge_reid.types import Modality
+
+NOBODY: dict[Modality, list[Expected]] = {"visible": [], "thermal": []}
 
 BOX = np.array([20, 30, 60, 130], np.float32)
 
@@ -25,7 +28,7 @@ def film() -> Film:
 def view() -> View:
     known = Sighting(3, BOX, 0.9, 1, 0.0, True)
     unknown = Sighting(4, BOX + 150, 0.9, None, 0.0, False)
-    return View({"visible": [known, unknown], "thermal": [known]}, [Couple(3, 3, 1, 0.77)], [], {"embed": 2.0})
+    return View({"visible": [known, unknown], "thermal": [known]}, [Couple(3, 3, 1, 0.77)], NOBODY, [], {"embed": 2.0})
 
 
 @pytest.mark.parametrize("suffix", [".avi", ".mp4"])
@@ -99,7 +102,7 @@ def test_older_tracks_are_replaced_but_nothing_else_is(tmp_path: Path) -> None:
 
 def test_the_picture_keeps_its_size_whatever_comes(film: Film) -> None:
     canvas = Canvas()
-    nothing = View({"visible": [], "thermal": []}, [], [], {})
+    nothing = View({"visible": [], "thermal": []}, [], NOBODY, [], {})
     canvas.take({"visible": film.image(20, "visible")})
     first = canvas.draw(nothing, {}, {}, "status")
     canvas.take({"visible": np.zeros((1080, 1920, 3), np.uint8), "thermal": film.image(20, "thermal")})

@@ -9,6 +9,7 @@ from looks import rule_of
 from numpy.typing import NDArray
 from walkers import Film, embed
 
+from edge_reid.cameras.geometry import GroundPlane
 from edge_reid.gallery.sqlite import SqliteGallery
 from edge_reid.people.appearance import MOST_PER_STEP, Appearances
 from edge_reid.people.boxes import Detections, intersection_over_union
@@ -27,11 +28,11 @@ def film() -> Film:
     return Film()
 
 
-def new_pipeline(threshold: float = 0.5) -> Pipeline:
+def new_pipeline(threshold: float = 0.5, ground: GroundPlane | None = None) -> Pipeline:
     detectors = {modality: MotionDetector(modality) for modality in MODALITIES}
     rule = rule_of(between=(threshold, 0.3), across=(threshold, 0.3))
     identities = Identities(SqliteGallery(None, space="walkers", dimension=3), rule, epoch=0.0)
-    return Pipeline(detectors, dict.fromkeys(MODALITIES, embed), SIZE, Matcher(threshold), identities)
+    return Pipeline(detectors, dict.fromkeys(MODALITIES, embed), SIZE, Matcher(threshold), identities, ground)
 
 
 @dataclass
@@ -119,6 +120,24 @@ def test_a_camera_that_comes_back_with_another_size_starts_its_tracks_anew(film:
     ended = [event.details["camera"] for event in view.events if event.name == "track_lost"]
     assert ended and set(ended) == {"thermal"}
     assert view.sightings["visible"] and not view.sightings["thermal"]
+
+
+def test_who_is_seen_by_one_camera_is_expected_in_the_other(film: Film) -> None:
+    shift = np.array([[1.0, 0.0, 10.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    ground = GroundPlane(shift, dict.fromkeys(MODALITIES, (240, 320)))
+    pipeline = new_pipeline(ground=ground)
+    missed = 0
+    for index in range(50):
+        both = {modality: film.frame(index, modality) for modality in MODALITIES}
+        if index > 30:  # the thermal camera sees nobody any more
+            both["thermal"] = replace(both["thermal"], image=film.frame(0, "thermal").image)
+        view = pipeline.step(both)
+        for expected in view.expected["thermal"]:
+            boxes = [film.box(person, index, "thermal") or (0, 0, 1, 1) for person in range(3)]
+            overlaps = intersection_over_union(expected.box[None], np.array(boxes, np.float32))[0]
+            missed += bool(overlaps.max() > 0.5)
+            assert expected.person not in {sighting.person for sighting in view.sightings["thermal"]}
+    assert missed > 10
 
 
 def test_a_detector_that_rests_on_every_other_frame_still_follows_everybody(film: Film) -> None:
