@@ -42,7 +42,7 @@ def read_toml(path: Path, kind: type[Kind], *, missing: str, **given: Any) -> Ki
         where = ".".join(map(str, first["loc"]))
         if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             raise UserError(f"{path}: {where}: there is no such entry; {_known(where, kind)}") from error
-        raise UserError(f"{path}: {where}: {first['msg']}; mend that entry") from error
+        raise UserError(f"{path}: {where + ': ' if where else ''}{first['msg']}; mend that entry") from error
 
 
 def _known(name: str, kind: type[object]) -> str:

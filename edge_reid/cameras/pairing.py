@@ -94,6 +94,11 @@ class Pairing:
                 return None
             self._arrived.wait(min([remaining, *waiting]))
 
+    @property
+    def now(self) -> float | None:
+        """Seconds since the start; None offline, where time is the file's."""
+        return None if self._offline else self._clock() - self._epoch
+
     def lateness(self, pair: Pair) -> float | None:
         """Seconds since the earlier frame of `pair` was taken; None offline, where time is the file's."""
         return None if self._offline else self._clock() - self._epoch - min(f.time for f in pair.frames.values())

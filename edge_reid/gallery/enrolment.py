@@ -21,7 +21,7 @@ from edge_reid.errors import UserError
 from edge_reid.gallery.base import Prototype
 from edge_reid.gallery.records import Person
 from edge_reid.gallery.sqlite import SqliteGallery
-from edge_reid.people.appearance import MOST_PER_TRACK
+from edge_reid.people.appearance import MOST_REMEMBERED
 from edge_reid.people.boxes import Boxes
 from edge_reid.people.detection import load_detector
 from edge_reid.people.tracking import STRONG
@@ -112,7 +112,7 @@ def single_prototypes(shots: Sequence[Shot], modality: Modality, embed: Embed, t
     """Of pictures that somebody chose: one of each, worth as much as a whole track."""
     vectors = embed(np.stack([shot.crop for shot in shots]))
     return [
-        Prototype(modality, vector, MOST_PER_TRACK * shot.quality, time)
+        Prototype(modality, vector, MOST_REMEMBERED * shot.quality, time)
         for shot, vector in zip(shots, vectors, strict=True)
     ]
 

@@ -40,7 +40,9 @@ class LiveGallery:
         """
         connection, settings, self._cipher = opened
         self.space, self.dimension, self.keep = settings.space, settings.dimension, settings.keep
-        self._clock, self._actor, self._keep_crops, self._place = clock, actor, keep_crops, place
+        self._clock, self._actor, self._place = clock, actor, place
+        self.keep_crops = keep_crops
+        """Whether pictures that are given are stored."""
         self._lock = threading.RLock()
         self._changed: set[int] = set()
         self._numbers = Numbers()
@@ -280,7 +282,7 @@ class LiveGallery:
         known.first_seen = min(known.first_seen, prototype.time)
         known.last_seen = max(known.last_seen, prototype.time)
         return [
-            sql.insert_prototype(self._cipher, number, person, prototype, crop if self._keep_crops else None),
+            sql.insert_prototype(self._cipher, number, person, prototype, crop if self.keep_crops else None),
             sql.see_person(person, prototype.time, prototype.time),
             *self._drop_excess(person),
         ]

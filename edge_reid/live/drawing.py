@@ -84,7 +84,7 @@ class Canvas:
         """Scale a frame into the middle of its panel."""
         height, width = frame.shape[:2]
         scale = min(PANEL_HEIGHT / height, PANEL_WIDTH / width)
-        inner = (round(width * scale), round(height * scale))
+        inner = (max(1, round(width * scale)), max(1, round(height * scale)))
         scaled = frame if inner == (width, height) else cv2.resize(frame, inner, interpolation=cv2.INTER_LINEAR)
         x, y = (PANEL_WIDTH - inner[0]) // 2, (PANEL_HEIGHT - inner[1]) // 2
         panel = np.full((PANEL_HEIGHT, PANEL_WIDTH, 3), BACKGROUND, np.uint8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from edge_reid.cameras.pairing import Pair, Pairing
@@ -27,7 +27,11 @@ SHOWN_SECONDS = 0.1
 """Between two states of the page and the watchdog."""
 
 HOUSEKEEPING_SECONDS = 1.0
+VISIT_SECONDS = 10.0
 EXPIRY_SECONDS = 60.0
+
+LATE_SECONDS = 5.0
+"""Without a first picture after which a camera counts as lost: it may have been absent from the start."""
 
 STATE_EVENTS: dict[State, str] = {
     "up": "source_back",
@@ -98,6 +102,8 @@ class Loop:
             if pair is not None:
                 steps += 1
                 self._step(pair, stop)
+            elif (now := self.pairing.now) is not None:
+                self._idle(now, stop)
             self._keep_house()
         self._tell_states()
         for event in [*self._pipeline.finish(self.now), *self.presence.finish(self.now)]:
@@ -136,6 +142,17 @@ class Loop:
         ended = time.perf_counter()
         self.meter.add(pair.frames, spent | {"draw": 1e3 * (ended - worked), "frame": 1e3 * (ended - began)})
 
+    def _idle(self, now: float, stop: threading.Event) -> None:
+        """No camera sends anything: whoever was there leaves in time, and the window goes on."""
+        self.now = max(self.now, now)
+        self.view = view = self._pipeline.idle(self.now)
+        for event in [*view.events, *self.presence.step(view, self.now)]:
+            self._tell(event)
+        if self._outputs.window and not self._outputs.window.show(
+            self._draw(self._canvas, self._images, view, self.status)
+        ):
+            stop.set()
+
     def _draw(self, canvas: Canvas, images: Mapping[Modality, Image], view: View, status: str = "") -> Image:
         canvas.take(images)
         states = self.pairing.states
@@ -143,11 +160,15 @@ class Loop:
         return canvas.draw(view, self.names, alerts, status)
 
     def _tell(self, event: Event) -> None:
+        # a camera that is known to be late sends what was seen before the start
+        event = event if event.time >= 0.0 else replace(event, time=0.0)
         self.meter.count(event)
         self._outputs.tell(event)
 
     def _tell_states(self) -> None:
         for modality, state in self.pairing.states.items():
+            if state == "connecting" and (self.pairing.now or 0.0) > LATE_SECONDS:
+                state = "down"
             if state != self._states[modality]:
                 if state in STATE_EVENTS and (state, self._states[modality]) != ("up", "connecting"):
                     self._tell(Event(STATE_EVENTS[state], self.now, {"camera": modality}))
@@ -160,12 +181,21 @@ class Loop:
             self._outputs.publish(self, partial(self._draw, self._page, images, view))
         if self._is_due("house", HOUSEKEEPING_SECONDS):
             self._outputs.alive()
+            self._follow_clock()
             self.celsius = hottest()
             self.names = self.gallery.names()
             if self.gallery.refresh():
                 self._identities.drop_forgotten()
+        if self._is_due("visits", VISIT_SECONDS):
+            self._identities.note()
         if self._is_due("expiry", EXPIRY_SECONDS) and self.gallery.expire(self.epoch + self.now):
             self._identities.drop_forgotten()
+
+    def _follow_clock(self) -> None:
+        """A device without a battery learns the time of day some while after it has started."""
+        now = self.pairing.now
+        if now is not None and abs(time.time() - now - self.epoch) > 1.0:
+            self.epoch = self._identities.epoch = time.time() - now
 
     def _is_due(self, name: str, seconds: float) -> bool:
         now = time.monotonic()

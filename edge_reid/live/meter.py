@@ -7,6 +7,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_reid.people.view import Event
 from edge_reid.types import MODALITIES, Json, Modality
@@ -29,7 +30,8 @@ class Meter:
         self.started = time.monotonic()
         self._last = self.started
         self._people: set[Json] = set()
-        self._spent: dict[str, deque[float]] = {}
+        self._spent: dict[str, NDArray[np.float64]] = {}
+        self._timed: Counter[str] = Counter()
         self._recent: dict[str, float] = {}
         self._arrivals: dict[Modality, deque[float]] = {modality: deque() for modality in MODALITIES}
 
@@ -43,7 +45,11 @@ class Meter:
             while arrivals[0] < self._last - WINDOW_SECONDS:
                 arrivals.popleft()
         for stage, spent in milliseconds.items():
-            self._spent.setdefault(stage, deque(maxlen=REMEMBERED)).append(spent)
+            if stage not in self._spent:
+                # all of its memory at once: what grows for ten minutes looks like a leak
+                self._spent[stage] = np.full(REMEMBERED, np.nan)
+            self._spent[stage][self._timed[stage] % REMEMBERED] = spent
+            self._timed[stage] += 1
             self._recent[stage] = spent + (1.0 - SMOOTHING) * (self._recent.get(stage, spent) - spent)
 
     def count(self, event: Event) -> None:
@@ -74,7 +80,7 @@ class Meter:
         """Mean, median, 95th percentile and longest milliseconds of a stage; empty before it was first timed."""
         if stage not in self._spent:
             return {}
-        spent = np.array(self._spent[stage])
+        spent = self._spent[stage][: self._timed[stage]]
         p50, p95 = np.percentile(spent, (50, 95))
         numbers = {"mean": spent.mean(), "p50": p50, "p95": p95, "max": spent.max()}
         return {name: round(float(number), 3) for name, number in numbers.items()}

@@ -57,11 +57,11 @@ def open_networks(options: Options) -> Iterator[Networks]:
             }
         )
     with contextlib.ExitStack() as stack:
-        engines = {modality: load_engine(bundle, modality, options.engine) for modality in MODALITIES}
         embed: dict[Modality, Embed] = {}
         names: dict[Modality, str] = {}
         reasons: dict[Modality, str] = {}
-        for modality, engine in engines.items():
+        for modality in MODALITIES:
+            engine = load_engine(bundle, modality, options.engine)
             stack.callback(engine.close)
             why = "asked for" if options.engine else selection(bundle, modality).reason
             names[modality], reasons[modality] = engine.name, why

@@ -56,8 +56,8 @@ class Options:
     """Keep a picture beside each prototype in the gallery."""
     forget_after_hours: float = 24.0
     """Without being seen after which people without a name are forgotten."""
-    forget_named_after_days: float | None = 30.0
-    """Without being seen after which people with a name are forgotten; None: never."""
+    forget_named_after_days: float | Literal["never"] = 30.0
+    """Without being seen after which people with a name are forgotten, or never."""
     headless: bool = False
     """No window."""
     offline: bool = False
@@ -97,8 +97,9 @@ class Options:
             raise UserError("--threshold is a cosine; it needs a number from -1 to 1")
         if not 0 < self.forget_after_hours <= MOST_HOURS:
             raise UserError(f"--forget-after-hours needs more than 0 and at most {MOST_HOURS}")
-        if self.forget_named_after_days is not None and not 0 < self.forget_named_after_days <= MOST_HOURS / 24:
-            raise UserError(f"--forget-named-after-days needs None, or more than 0 and at most {MOST_HOURS // 24}")
+        days = self.forget_named_after_days
+        if days != "never" and not 0 < days <= MOST_HOURS / 24:
+            raise UserError(f"--forget-named-after-days needs never, or more than 0 and at most {MOST_HOURS // 24}")
 
 
 def parse(description: str | None, words: Sequence[str]) -> Options:

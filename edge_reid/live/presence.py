@@ -48,7 +48,7 @@ class Presence:
             if person not in self._here:
                 events.append(Event("person_entered", time, {"person": person, "camera": next(iter(tracks[person]))}))
             since = self._here[person].since if person in self._here else time
-            self._here[person] = Present(person, since, time, tracks[person])
+            self._here[person] = Present(person, since, max(since, time), tracks[person])
         return events + self._leave(time - GONE_SECONDS, time)
 
     def finish(self, time: float) -> list[Event]:

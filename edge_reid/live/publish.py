@@ -12,6 +12,8 @@ from edge_reid.live.meter import Meter
 from edge_reid.types import Modality
 from edge_reid.web.board import CameraNow, Now, Present, QueueNow
 
+VERSION = version("edge-reid")
+
 
 def now_of(loop: Loop, events: Events, engines: Mapping[Modality, str]) -> Now:
     """Everything that there is to show."""
@@ -19,7 +21,7 @@ def now_of(loop: Loop, events: Events, engines: Mapping[Modality, str]) -> Now:
     return Now(
         time=loop.epoch + loop.now,
         uptime=meter.seconds,
-        version=version("edge-reid"),
+        version=VERSION,
         present=(*_known(loop), *_unknown(loop)),
         cameras={modality: _camera(source) for modality, source in loop.pairing.sources.items()},
         engines=engines,

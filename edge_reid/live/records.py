@@ -87,7 +87,7 @@ class Recording:
                 )
         due = round(time * self._rate) + 1
         # at most a second is filled up: after a long outage the video jumps rather than stands still
-        for _ in range(min(due - self._written, round(self._rate))):
+        for _ in range(min(due - self._written, max(1, round(self._rate)))):
             self._writer.write(picture)
             self._frames += 1
         self._written = max(self._written, due)

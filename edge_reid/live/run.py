@@ -54,12 +54,10 @@ def work(options: Options, networks: Networks) -> dict[str, Json]:
         stack.callback(gallery.close)
         events = open_events(options)
         stack.callback(events.close)
-        visible, thermal = (
-            open_source(uri, modality, offline=options.offline)
-            for uri, modality in zip((options.visible, options.thermal), MODALITIES, strict=True)
-        )
-        for source in (visible, thermal):
-            stack.callback(source.close)
+        visible = open_source(options.visible, "visible", offline=options.offline)
+        stack.callback(visible.close)
+        thermal = open_source(options.thermal, "thermal", offline=options.offline)
+        stack.callback(thermal.close)
         record = stack.enter_context(recording(options.record, max(visible.rate, thermal.rate)))
         tracks = stack.enter_context(track_files(options.tracks))
         window = None if options.headless else _window()
@@ -105,7 +103,7 @@ def open_gallery(options: Options, networks: Networks) -> SqliteGallery:
         UserError: the file is damaged, of another model, or the key is wrong.
     """
     days = options.forget_named_after_days
-    keep = Keep(anonymous=3600.0 * options.forget_after_hours, named=None if days is None else DAY * days)
+    keep = Keep(anonymous=3600.0 * options.forget_after_hours, named=None if days == "never" else DAY * days)
     return SqliteGallery(
         options.gallery, space=networks.space, dimension=networks.dimension, keep=keep,
         key=read_key(options.gallery_key), keep_crops=options.keep_crops,

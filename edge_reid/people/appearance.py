@@ -16,12 +16,15 @@ from edge_reid.people.tracking import Track
 from edge_reid.preprocess import resize
 from edge_reid.types import Embed, Modality
 
-MOST_PER_TRACK = 24
+MOST_REMEMBERED = 24
+"""Crops that a track's appearance is the mean of; with more, the older ones fade."""
+
 MOST_PER_STEP = 4
 """Crops of one modality in one batch: bounds the time that a frame takes however many people walk in at once."""
 
-FIRST_INTERVAL = 0.1
-"""Seconds from a track's first crop to its second; each later one waits this much longer than the one before."""
+FIRST_INTERVAL, LAST_INTERVAL = 0.1, 3.0
+"""Seconds from a track's first crop to its second; each later one waits as much longer than the one before, up to the
+last: who stays for an hour is still looked at."""
 
 MOST_OVERLAP = 0.3
 """Share of a person's box that others may cover: above, the crop shows two people."""
@@ -29,6 +32,9 @@ MOST_OVERLAP = 0.3
 EDGE = 0.01
 """Distance of a box from the frame's edge, as a share of the frame: within, the edge may have cut the person off. Head
 and shoulders of one person are like those of another: on a real clip they made six visitors four."""
+
+LEAST_WEIGHT = 1e-3
+"""Of a crop without any edges."""
 
 LEAST_HEIGHT = 0.2
 """Of a box, as a share of the network's input height: less shows a person, but not which."""
@@ -42,11 +48,30 @@ class Appearance:
     quality: float = 0.0
     count: int = 0
     due: float = 0.0
+    best: tuple[float, NDArray[np.uint8] | None] = (0.0, None)
+    """The weight of the crop that shows them best, and the crop."""
 
     @property
     def embedding(self) -> NDArray[np.float32]:
         """Their mean as a unit vector `(D,)`."""
         return np.asarray(self.total / max(float(np.linalg.norm(self.total)), 1e-12), dtype=np.float32)
+
+    def add(self, embedding: NDArray[np.float32], weight: float, crop: NDArray[np.uint8], time: float) -> None:
+        """Take the embedding `(D,)` of a crop."""
+        if self.count >= MOST_REMEMBERED:
+            fading = np.float32(1.0 - 1.0 / MOST_REMEMBERED)
+            self.total *= fading
+            self.quality *= float(fading)
+        self.total += np.float32(weight) * embedding
+        self.quality += weight
+        self.count += 1
+        self.due = time + min(FIRST_INTERVAL * self.count, LAST_INTERVAL)
+        self.best = max(self.best, (weight, crop), key=lambda seen: seen[0])
+
+    def picture(self) -> bytes | None:
+        """The best crop as JPEG."""
+        crop = self.best[1]
+        return None if crop is None else cv2.imencode(".jpg", crop)[1].tobytes()
 
 
 class Appearances:
@@ -73,13 +98,12 @@ class Appearances:
         crops = np.stack([resize(_cut(frame, track), self._size) for track in chosen])
         for track, crop, embedding in zip(chosen, crops, self._embed(crops), strict=True):
             height = track.box[3] - track.box[1]
+            if not np.isfinite(embedding).all():
+                continue  # an engine that overflows must not make someone of nothing
             weight = min(1.0, float(height) / self._size[0]) * visible[track.number] * _sharpness(crop)
             appearance = self.known.setdefault(track.number, Appearance(np.zeros_like(embedding)))
-            appearance.total += np.float32(weight) * embedding
-            appearance.quality += weight
-            appearance.count += 1
-            appearance.due = time + FIRST_INTERVAL * appearance.count
-        return {track.number for track in chosen}
+            appearance.add(embedding, max(weight, LEAST_WEIGHT), crop, time)
+        return {track.number for track in chosen if track.number in self.known}
 
     def forget(self, number: int) -> None:
         """Drop what is known of a track that ended."""
@@ -93,7 +117,7 @@ class Appearances:
 
     def _is_due(self, track: Track, time: float) -> bool:
         appearance = self.known.get(track.number)
-        return appearance is None or (appearance.count < MOST_PER_TRACK and time >= appearance.due)
+        return appearance is None or time >= appearance.due
 
     def _urgency(self, track: Track) -> tuple[int, float]:
         appearance = self.known.get(track.number)

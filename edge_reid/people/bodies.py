@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +20,8 @@ class Look:
     quality: float
     started: float
     seen: float
+    picture: Callable[[], bytes | None] = lambda: None
+    """The best crop as JPEG."""
 
 
 Looks = Mapping[Modality, Mapping[int, Look]]
@@ -68,3 +70,7 @@ class Body:
     def hear(self, verdict: Verdict) -> None:
         self.votes = self.votes + 1 if verdict == self.verdict else 1
         self.verdict = verdict
+
+    def lose(self) -> None:
+        """Be nobody known."""
+        self.person, self.new, self.surplus, self.votes = None, False, 0.0, 0

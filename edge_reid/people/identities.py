@@ -1,10 +1,6 @@
 """Who the tracks are: people of the gallery, newcomers, or nobody knows. Unsure means unknown.
 
-A body is what belongs to one person now: a track of one camera, or one of each that the matcher has linked. Evidence
-for someone is the cosine of a track with their prototypes, less the least cosine at which two are one (the surplus).
-Prototypes of the track's own modality outweigh those of the other: within one modality people are told apart better.
-
-Shapes: D the embedding.
+A body is what belongs to one person now: a track of one camera, or one of each that the matcher has linked.
 """
 
 from __future__ import annotations
@@ -12,26 +8,21 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Mapping
 
-import numpy as np
-from scipy.optimize import linear_sum_assignment
-
 from edge_reid.errors import UserError
 from edge_reid.gallery.base import Prototype
 from edge_reid.gallery.sqlite import SqliteGallery
 from edge_reid.matching_rule import MatchingRule
-from edge_reid.people.bodies import Body, Evidence, Look, Looks, Member, Turn, Verdict
+from edge_reid.people.bodies import Body, Evidence, Look, Looks, Member, Turn
 from edge_reid.people.matching import Change
-from edge_reid.types import MODALITIES, Modality, other_modality
+from edge_reid.people.recognition import evidence_of, verdicts
+from edge_reid.types import MODALITIES, Modality
 
 VOTES_TO_NAME = 3
-"""Verdicts in a row that make a body someone of the gallery, or undo that."""
+"""Verdicts in a row that make a body someone of the gallery, or undo that; a couple needs one less."""
 
 VOTES_FOR_NEWCOMER = 8
 """Verdicts in a row that make a track a newcomer while it lasts: about four seconds, in which it may find its partner
-in the other view. A track that ends needs only `VOTES_TO_NAME`."""
-
-CANDIDATES = 8
-"""People of the gallery who are looked at for a track: those beyond are less alike than all of these."""
+in the other view. A track that ends needs only `VOTES_TO_NAME`, and a couple is a newcomer at once."""
 
 
 class Identities:
@@ -39,11 +30,15 @@ class Identities:
 
     def __init__(self, gallery: SqliteGallery, rule: MatchingRule, *, epoch: float) -> None:
         """Take the gallery, the bundle's rule, and what the stream's second 0 is in seconds since 1970."""
+        self.epoch = epoch
         self._gallery = gallery
         self._rule = rule
-        self._epoch = epoch
         self._bodies: dict[Member, Body] = {}
         self._last: dict[Member, Look] = {}
+        self._linked: set[tuple[int, int]] = set()
+        """Couples (visible, thermal) that the matcher holds."""
+        self._parted: set[tuple[int, int]] = set()
+        """Couples that it held and let go: they are two people while both last."""
 
     def person(self, modality: Modality, track: int) -> int | None:
         """The number of a track's person, None while it is unknown."""
@@ -70,11 +65,13 @@ class Identities:
             for track, look in tracks.items():
                 self._last[modality, track] = look
                 self._bodies.setdefault((modality, track), Body({modality: track}))
-        joined = [body for change in changes for body in self._follow(change, turns)]
+        self._follow(changes)
+        joined = [body for couple in sorted(self._linked) for body in self._join(*couple, turns)]
         moved = [self._bodies[modality, track] for modality, tracks in changed.items() for track in sorted(tracks)]
         heard = list(dict.fromkeys([*joined, *moved]))
-        verdicts = self._verdicts([self._evidence(body, apart) for body in heard])
-        for body, (verdict, found) in zip(heard, verdicts, strict=True):
+        two = self._parted.union(apart)
+        evidence = [self._evidence(body, two) for body in heard]
+        for body, (verdict, found) in zip(heard, verdicts(evidence, self._rule.margin), strict=True):
             body.hear(verdict)
             self._decide(body, found, turns)
         return turns + self._settle()
@@ -82,21 +79,27 @@ class Identities:
     def end(self, modality: Modality, track: int) -> list[Turn]:
         """Let a track go that ended; how it looked is remembered if it is known who it was."""
         turns: list[Turn] = []
+        side = MODALITIES.index(modality)
+        self._linked = {couple for couple in self._linked if couple[side] != track}
+        self._parted = {couple for couple in self._parted if couple[side] != track}
         body, look = self._bodies.pop((modality, track), None), self._last.pop((modality, track), None)
         if body is None or look is None:
             return turns
         if body.person is None and body.verdict == "newcomer" and body.votes >= VOTES_TO_NAME:
             with contextlib.suppress(UserError):  # the disk takes nothing, so there are no numbers: they stay unknown
-                turns.append(self._greet(body, {modality: look}))
+                turns.append(self._greet(body, modality, look))
         elif body.person is not None and (body.new or len(body.members) > 1 or body.surplus >= self._rule.margin):
             # someone recognised with little to spare may be someone else: that look would spoil the prototypes
             with contextlib.suppress(KeyError):  # another program has just forgotten them
                 self._remember(body.person, modality, look)
-        if body.person is not None:
-            with contextlib.suppress(KeyError):
-                self._gallery.sighted(body.person, modality, self._epoch + look.started, self._epoch + look.seen)
+        self._note(body, modality, look)
         del body.members[modality]
         return turns
+
+    def note(self) -> None:
+        """Write down who is where, so that a visit that goes on is known after a power cut."""
+        for (modality, track), body in self._bodies.items():
+            self._note(body, modality, self._last[modality, track])
 
     def drop_forgotten(self) -> None:
         """Let nobody be a person who is in the gallery no more: somebody else removed them from it."""
@@ -104,62 +107,73 @@ class Identities:
             try:
                 self._gallery.person(body.person or 0)
             except KeyError:
-                body.person, body.new, body.votes = None, False, 0
+                body.lose()
 
     def enrol(self, modality: Modality, track: int, name: str) -> int:
         """Give a live track's person a name, making them a person of the gallery if they are none yet.
 
         Raises:
             KeyError: there is no such track, or it has not been embedded yet.
+            UserError: the name is none, or somebody else's.
         """
         body = self._bodies[modality, track]
-        person = body.person or self._greet(body, self._looks(body)).person
+        other = self._gallery.named(name)
+        if other not in (None, body.person):
+            raise UserError(f"name {name!r}: person {other} has it; choose another, or rename them first")
+        person = body.person or self._greet(body, modality, self._last[modality, track]).person
         body.new = False
         self._gallery.rename(person, name)
+        self._gallery.accessed("enrol", person, 1)
         return person
 
     def _looks(self, body: Body) -> dict[Modality, Look]:
         return {modality: self._last[modality, track] for modality, track in body.members.items()}
 
-    def _follow(self, change: Change, turns: list[Turn]) -> list[Body]:
-        """Join two bodies that were linked or part one whose link was undone; returns the joined one."""
-        first = self._bodies["visible", change.link.visible]
-        second = self._bodies["thermal", change.link.thermal]
-        if change.made and first is not second:
-            return [self._join(first, second, turns)]
-        if not change.made and first is second:
-            # the person stays with one of the two, or two people would be one
-            self._bodies["thermal", first.members.pop("thermal")] = Body({"thermal": change.link.thermal})
-        return []
+    def _follow(self, changes: list[Change]) -> None:
+        """Take over links that were made and part bodies whose link was undone."""
+        for change in changes:
+            couple = (change.link.visible, change.link.thermal)
+            if change.made:
+                self._linked.add(couple)
+                self._parted.discard(couple)
+                continue
+            self._linked.discard(couple)
+            self._parted.add(couple)
+            body = self._bodies["visible", couple[0]]
+            if body is self._bodies["thermal", couple[1]]:
+                # the person stays with one of the two, or two people would be one
+                del body.members["thermal"]
+                self._bodies["thermal", couple[1]] = Body({"thermal": couple[1]})
 
-    def _join(self, first: Body, second: Body, turns: list[Turn]) -> Body:
-        """One body of two; of two people stays who was not just met, else who was met first."""
+    def _join(self, visible: int, thermal: int, turns: list[Turn]) -> list[Body]:
+        """One body of the two that are linked, unless both are people known before: then one is mistaken for another.
+
+        Of two people stays who was not just met, else who was met first.
+        """
+        first, second = self._bodies["visible", visible], self._bodies["thermal", thermal]
         kept, gone = sorted((first, second), key=lambda body: (body.person is None, body.new, body.person or 0))
-        if kept.person is not None and gone.person not in (None, kept.person) and gone.new:
+        differ = gone.person not in (None, kept.person)
+        if first is second or len(first.members) + len(second.members) > len(MODALITIES) or (differ and not gone.new):
+            return []
+        if kept.person is not None and differ:
             turns.append(self._merge(gone, kept.person, None))
         kept.members |= gone.members
         for member in gone.members.items():
             self._bodies[member] = kept
-        return kept
+        return [kept]
 
     def _evidence(self, body: Body, apart: Collection[tuple[int, int]]) -> dict[int, Evidence]:
         """For being each of the people in the gallery whom it may be."""
-        barred = {other.person for other in self._bodies.values() if self._are_two(body, other, apart)}
+        found = evidence_of(self._looks(body), self._gallery, self._rule)
         if body.new:
-            barred.add(body.person)  # everyone is like themselves
-        found: dict[int, Evidence] = {}
-        for modality, look in self._looks(body).items():
-            own: dict[int, Evidence] = {}
-            other = other_modality(modality)
-            # the own modality comes last and has the last word
-            for kind, thresholds in ((other, self._rule.across), (modality, self._rule.within[modality])):
-                for candidate in self._gallery.search(look.vector[None], kind, most=CANDIDATES)[0]:
-                    own[candidate.person] = Evidence(
-                        candidate.score, kind, candidate.score - thresholds.accept, candidate.score - thresholds.unknown
-                    )
-            for person, evidence in own.items():
-                if person not in barred and (person not in found or evidence.surplus > found[person].surplus):
-                    found[person] = evidence
+            found.pop(body.person or 0, None)  # everyone is like themselves
+        for other in dict.fromkeys(self._bodies.values()):
+            held = found.get(other.person or 0)
+            if held is None or not self._are_two(body, other, apart):
+                continue
+            # they hold who they are, unless this one is much more like them
+            if other.new or held.surplus < other.surplus + self._rule.margin:
+                del found[other.person or 0]
         return found
 
     def _are_two(self, body: Body, other: Body, apart: Collection[tuple[int, int]]) -> bool:
@@ -174,40 +188,28 @@ class Identities:
         couples += [(other.members.get("visible"), body.members.get("thermal"))]
         return any(couple in apart for couple in couples)
 
-    def _verdicts(self, evidence: list[dict[int, Evidence]]) -> list[tuple[Verdict, Evidence | None]]:
-        """Of each body: who it is, by the best one-to-one choice and only with a margin, and by what."""
-        people = sorted({person for row in evidence for person in row})
-        gains = np.zeros((len(evidence), len(people)))
-        for i, row in enumerate(evidence):
-            for person, found in row.items():
-                # a gain of nothing is worth as much as no choice, so nobody is forced
-                gains[i, people.index(person)] = max(found.surplus + 1e-6, 0.0)
-        rows, columns = linear_sum_assignment(gains, maximize=True)
-        chosen = {int(i): people[j] for i, j in zip(rows, columns, strict=True) if gains[i, j]}
-        verdicts: list[tuple[Verdict, Evidence | None]] = []
-        for i, row in enumerate(evidence):
-            best = row.get(chosen.get(i, 0))
-            second = max((found.surplus for person, found in row.items() if person != chosen.get(i)), default=-np.inf)
-            if best is not None and best.surplus - second >= self._rule.margin:
-                verdicts.append((chosen[i], best))
-            else:
-                verdicts.append(("unsure" if any(found.doubt >= 0 for found in row.values()) else "newcomer", None))
-        return verdicts
-
     def _decide(self, body: Body, found: Evidence | None, turns: list[Turn]) -> None:
         """Act on what a body has heard."""
-        verdict, sure = body.verdict, body.votes >= VOTES_TO_NAME
-        linked = len(body.members) == len(MODALITIES)
+        if body.new and self._gallery.names().get(body.person or 0):
+            body.new = False  # somebody gave them a name: they are who they are
+        verdict, linked = body.verdict, len(body.members) == len(MODALITIES)
+        sure = body.votes >= VOTES_TO_NAME - (linked and body.person is None)
         if verdict == body.person and found is not None:
             body.surplus = found.surplus
-        elif isinstance(verdict, int) and (sure or (linked and body.person is None)):
+        elif isinstance(verdict, int) and sure:
             turns.append(self._merge(body, verdict, found) if body.new else self._take(body, verdict, found))
-        elif body.person is None and (linked or (verdict == "newcomer" and body.votes >= VOTES_FOR_NEWCOMER)):
+        elif body.person is None and self._is_newcomer(body, linked):
+            modality, look = next(iter(self._looks(body).items()))
             with contextlib.suppress(UserError):  # as above
-                turns.append(self._greet(body, self._looks(body)))
+                turns.append(self._greet(body, modality, look))
         elif body.person is not None and not body.new and verdict == "newcomer" and sure:
             turns.append(Turn("unidentified", body.person, dict(body.members)))
-            body.person = None
+            body.lose()
+
+    def _is_newcomer(self, body: Body, linked: bool) -> bool:
+        if linked:  # of whom both views shall show one number, also when they are a little like somebody
+            return body.verdict == "newcomer" or (body.verdict == "unsure" and body.votes >= VOTES_TO_NAME)
+        return body.verdict == "newcomer" and body.votes >= VOTES_FOR_NEWCOMER
 
     def _take(self, body: Body, person: int, found: Evidence | None) -> Turn:
         """Recognise someone."""
@@ -220,12 +222,14 @@ class Identities:
         Links and recognition may disagree, and a track that was lost may come back after another took its place.
         """
         turns = []
-        bodies = sorted(dict.fromkeys(self._bodies.values()), key=lambda body: (-len(body.members), -body.surplus))
+        bodies = sorted(
+            dict.fromkeys(self._bodies.values()), key=lambda body: (-len(body.members), not body.new, -body.surplus)
+        )
         for place, body in enumerate(bodies):
             better = [other for other in bodies[:place] if other.person == body.person]
-            if body.person is not None and any(self._are_two(body, other, ()) for other in better):
+            if body.person is not None and any(self._are_two(body, other, self._parted) for other in better):
                 turns.append(Turn("unidentified", body.person, dict(body.members)))
-                body.person, body.new, body.votes = None, False, 0
+                body.lose()
         return turns
 
     def _merge(self, body: Body, person: int, found: Evidence | None) -> Turn:
@@ -233,17 +237,22 @@ class Identities:
         gone = body.person or person
         with contextlib.suppress(KeyError):
             self._gallery.merge(person, gone)
+        for other in self._bodies.values():
+            if other.person == gone:
+                other.person = person
         self._take(body, person, found)
         return Turn("person_merged", person, dict(body.members), found, gone)
 
-    def _greet(self, body: Body, looks: Mapping[Modality, Look]) -> Turn:
-        """Make a newcomer a person of the gallery."""
-        (first, look), *others = looks.items()
-        person = self._remember(None, first, look)
-        for modality, look in others:
-            self._remember(person, modality, look)
-        body.person, body.new = person, True
-        return Turn("person_new", person, dict(body.members))
+    def _greet(self, body: Body, modality: Modality, look: Look) -> Turn:
+        """Make a newcomer a person of the gallery, by one look: that of a partner is theirs when the link has held."""
+        body.person, body.new = self._remember(None, modality, look), True
+        return Turn("person_new", body.person, dict(body.members))
 
     def _remember(self, person: int | None, modality: Modality, look: Look) -> int:
-        return self._gallery.add(Prototype(modality, look.vector, look.quality, self._epoch + look.seen), person)
+        prototype = Prototype(modality, look.vector, look.quality, self.epoch + look.seen)
+        return self._gallery.add(prototype, person, crop=look.picture() if self._gallery.keep_crops else None)
+
+    def _note(self, body: Body, modality: Modality, look: Look) -> None:
+        if body.person is not None:
+            with contextlib.suppress(KeyError):
+                self._gallery.sighted(body.person, modality, self.epoch + look.started, self.epoch + look.seen)

@@ -95,7 +95,8 @@ class Movement:
 def shrink(frame: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
     """A frame as a smooth copy whose longer side is at most `WORKING_SIDE`, and the copy's scale."""
     scale = min(1.0, WORKING_SIDE / max(frame.shape[:2]))
-    small = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    size = (max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale)))
+    small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.GaussianBlur(small, (3, 3), 0), dtype=np.uint8), scale
 
 

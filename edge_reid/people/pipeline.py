@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edge_reid.cameras.geometry import GroundPlane
 from edge_reid.cameras.sources import Frame
-from edge_reid.people.appearance import Appearances
+from edge_reid.people.appearance import Appearance, Appearances
 from edge_reid.people.bodies import Look, Looks, Turn
 from edge_reid.people.boxes import Detections
 from edge_reid.people.detection import Detector
@@ -49,9 +49,7 @@ class _Camera:
         """The tracks that have been embedded."""
         known = self.appearances.known
         return {
-            track.number: Look(known[track.number].embedding, known[track.number].quality, track.started, track.seen)
-            for track in self.tracker.tracks
-            if track.number in known
+            track.number: _look_of(known[track.number], track) for track in self.tracker.tracks if track.number in known
         }
 
 
@@ -115,6 +113,16 @@ class Pipeline:
         events += self._identify(changed, now)
         watch.lap("match")
         return self._view(events, watch.milliseconds)
+
+    def idle(self, now: float) -> View:
+        """Let time go by while no camera sends anything: nobody is there for ever."""
+        silent = [modality for modality, camera in self._cameras.items() if now - camera.last > LOST_SECONDS]
+        return self._view([event for modality in silent for event in self._wait(modality, now)], {})
+
+    def _wait(self, modality: Modality, now: float) -> list[Event]:
+        """Go on without a frame."""
+        ended = self._cameras[modality].tracker.step(Detections.none(), now)
+        return [event for track in ended for event in self._end(modality, track, now)]
 
     def _resize(self, modality: Modality, frame: Frame) -> list[Event]:
         """End the tracks of a camera whose pictures have another size than before: their boxes mean nothing now."""
@@ -214,6 +222,7 @@ class Pipeline:
 
     def _end(self, modality: Modality, track: Track, time: float) -> list[Event]:
         details = _described(modality, track, self._identities.person(modality, track.number))
+        self._cameras[modality].started.discard(track.number)
         undone = [
             self._link_event(change, time, "track_lost") for change in self._matcher.forget(modality, track.number)
         ]
@@ -236,6 +245,12 @@ class Pipeline:
         return (
             Event("matched", time, details) if change.made else Event("unmatched", time, details | {"reason": reason})
         )
+
+
+def _look_of(appearance: Appearance, track: Track) -> Look:
+    # a camera's clock may step back, and nobody was seen before they came
+    seen = max(track.seen, track.started)
+    return Look(appearance.embedding, appearance.quality, track.started, seen, appearance.picture)
 
 
 class _Stopwatch:

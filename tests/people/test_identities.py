@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from looks import DIMENSIONS, person, rule_of
 
+from edge_reid.errors import UserError
 from edge_reid.gallery.base import Prototype
 from edge_reid.gallery.sqlite import SqliteGallery
 from edge_reid.people.bodies import Look, Looks, Turn
@@ -116,7 +117,10 @@ def test_a_linked_couple_has_one_number_in_both_views_at_once(gallery: SqliteGal
     turns = stage.step({"visible": {1: 7}, "thermal": {5: 7}}, link(1, 5))
     assert kinds(turns) == [("person_new", 1)]
     assert stage.identities.person("visible", 1) == stage.identities.person("thermal", 5) == 1
-    assert gallery.person(1).prototypes == {"visible": 1, "thermal": 1}
+    assert gallery.person(1).prototypes == {"visible": 1}, "the other look is theirs once the link has held"
+    for modality, track in (("thermal", 5), ("visible", 1)):
+        stage.identities.end(modality, track)
+    assert gallery.person(1).prototypes == {"visible": 2, "thermal": 1}
 
 
 def test_two_newcomers_who_turn_out_to_be_one_are_merged_into_the_first(gallery: SqliteGallery) -> None:
@@ -143,9 +147,85 @@ def test_a_newcomer_who_turns_out_to_be_known_is_merged_into_who_they_are(galler
 def test_a_link_that_is_undone_leaves_the_person_with_one_of_the_two(gallery: SqliteGallery) -> None:
     stage = Stage(gallery)
     stage.step({"visible": {1: 7}, "thermal": {5: 7}}, link(1, 5))
+    stage.step({"visible": {1: 7}, "thermal": {5: 7}}, link(1, 5, made=False))
+    for _ in range(20):
+        assert stage.identities.person("visible", 1) == 1
+        assert stage.identities.person("thermal", 5) != 1, "however alike: they are two while both last"
+        stage.step({"visible": {1: 7}, "thermal": {5: 7}})
+
+
+def test_a_wrong_link_leaves_no_trace_in_what_is_known(gallery: SqliteGallery) -> None:
+    stage = Stage(gallery)
+    stage.step({"visible": {1: 7}, "thermal": {5: 12}}, link(1, 5))
     stage.step({"visible": {1: 7}, "thermal": {5: 12}}, link(1, 5, made=False))
-    assert stage.identities.person("visible", 1) == 1
-    assert stage.identities.person("thermal", 5) is None
+    stage.identities.end("thermal", 5)
+    stage.identities.end("visible", 1)
+    found = gallery.search(person(12, VIEW["thermal"])[None], "thermal")[0]
+    assert [candidate.person for candidate in found if candidate.score > 0.9] == []
+
+
+def test_two_people_known_before_are_not_made_one_by_a_link(gallery: SqliteGallery) -> None:
+    first, second = enrolled(gallery, 7, "visible"), enrolled(gallery, 8, "thermal")
+    stage = Stage(gallery)
+    stage.step({"visible": {1: 7}, "thermal": {5: 8}}, times=VOTES_TO_NAME)
+    stage.step({"visible": {1: 7}, "thermal": {5: 8}}, link(1, 5), times=5)
+    assert [stage.identities.person("visible", 1), stage.identities.person("thermal", 5)] == [first, second]
+    for modality, track in (("thermal", 5), ("visible", 1)):
+        stage.identities.end(modality, track)
+    assert gallery.person(first).prototypes.keys() == {"visible"}
+    assert gallery.person(second).prototypes.keys() == {"thermal"}
+
+
+def test_who_is_taken_for_someone_gives_way_to_who_is_much_more_like_them(gallery: SqliteGallery) -> None:
+    vector = person(7, 1)
+    number = gallery.add(Prototype("visible", vector, 1.0, EPOCH))
+    stage = Stage(gallery)
+    aside = person(20, 3) - vector * float(person(20, 3) @ vector)
+    alike = 0.6 * vector + 0.8 * aside / np.linalg.norm(aside)
+
+    def look(track: int, seen: np.ndarray) -> Look:
+        return Look(seen.astype(np.float32), 1.0, 0.0, stage.time)
+
+    for _ in range(VOTES_TO_NAME):
+        stage.time += 0.1
+        stage.identities.step({"visible": {1: look(1, alike)}}, [], {"visible": {1}}, ())
+    assert stage.identities.person("visible", 1) == number
+    for _ in range(VOTES_TO_NAME):
+        stage.time += 0.1
+        both = {1: look(1, alike), 2: look(2, vector)}
+        stage.identities.step({"visible": both}, [], {"visible": {1, 2}}, ())
+    assert [stage.identities.person("visible", track) for track in (1, 2)] == [None, number]
+
+
+def test_after_a_merge_nobody_has_the_number_that_is_gone(gallery: SqliteGallery) -> None:
+    stage = Stage(gallery)
+    stage.step({"visible": {1: 9}}, times=VOTES_FOR_NEWCOMER)
+    stage.step({"visible": {1: 9}, "thermal": {5: 9}}, times=VOTES_TO_NAME)
+    assert stage.identities.person("thermal", 5) == 1
+    known = enrolled(gallery, 7, "visible")
+    (turn,) = stage.step({"visible": {1: 7}}, times=VOTES_TO_NAME)
+    assert (turn.kind, turn.person, turn.was) == ("person_merged", known, 1)
+    assert stage.identities.person("thermal", 5) == known
+
+
+def test_who_was_given_a_name_is_nobody_else_any_more(gallery: SqliteGallery) -> None:
+    stage = Stage(gallery)
+    stage.step({"visible": {1: 9}}, times=VOTES_FOR_NEWCOMER)
+    gallery.rename(1, "Alice")
+    gallery.rename(enrolled(gallery, 7, "visible"), "Bob")
+    stage.step({"visible": {1: 7}}, times=3 * VOTES_TO_NAME)
+    assert set(gallery.names().values()) == {"Alice", "Bob"}
+
+
+def test_a_visit_that_goes_on_is_noted(gallery: SqliteGallery) -> None:
+    stage = Stage(gallery)
+    stage.step({"visible": {1: 7}, "thermal": {5: 7}}, link(1, 5))
+    stage.step({"visible": {1: 7}, "thermal": {5: 7}}, times=9)
+    stage.identities.note()
+    stage.step({"visible": {1: 7}, "thermal": {5: 7}}, times=10)
+    stage.identities.note()
+    seen = {past.camera: (past.began, past.ended) for past in gallery.sightings(1)}
+    assert seen == dict.fromkeys(VIEW, (EPOCH, pytest.approx(EPOCH + 2.0)))
 
 
 def test_two_who_are_there_at_once_are_never_one_person_however_alike(gallery: SqliteGallery) -> None:
@@ -181,7 +261,7 @@ def test_an_end_is_remembered_with_where_and_when(gallery: SqliteGallery) -> Non
     stage.identities.end("thermal", 5)
     seen = {past.camera: (past.began, past.ended) for past in gallery.sightings(1)}
     assert seen == dict.fromkeys(VIEW, (EPOCH, pytest.approx(EPOCH + 1.0)))
-    assert gallery.person(1).prototypes == {"visible": 2, "thermal": 2}
+    assert gallery.person(1).prototypes == {"visible": 2, "thermal": 1}
 
 
 def test_one_recognised_with_little_to_spare_adds_nothing_to_what_is_known_of_them(gallery: SqliteGallery) -> None:
@@ -214,6 +294,10 @@ def test_a_live_track_is_enrolled_under_a_name(gallery: SqliteGallery) -> None:
     assert stage.identities.person("visible", 1) == number
     with pytest.raises(KeyError):
         stage.identities.enrol("visible", 9, "Bob")
+    stage.step({"visible": {1: 7, 2: 8}})
+    with pytest.raises(UserError, match="Ada"):
+        stage.identities.enrol("visible", 2, "Ada")
+    assert gallery.count() == 1, "a name that is taken leaves nobody behind"
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -245,6 +329,4 @@ def test_in_any_turmoil_nobody_is_two_tracks_of_a_camera(seed: int, gallery: Sql
             people = [one for one in held if one is not None]
             assert len(people) == len(set(people))
             known += len(people)
-        for visible, thermal in linked:
-            assert stage.identities.person("visible", visible) == stage.identities.person("thermal", thermal)
     assert known > 300

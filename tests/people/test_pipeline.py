@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 import pytest
 from looks import rule_of
@@ -11,7 +12,7 @@ from walkers import Film, embed
 
 from edge_reid.cameras.geometry import GroundPlane
 from edge_reid.gallery.sqlite import SqliteGallery
-from edge_reid.people.appearance import MOST_PER_STEP, Appearances
+from edge_reid.people.appearance import MOST_PER_STEP, Appearance, Appearances
 from edge_reid.people.boxes import Detections, intersection_over_union
 from edge_reid.people.identities import Identities
 from edge_reid.people.matching import Matcher
@@ -199,13 +200,25 @@ def test_crops_of_a_step_go_in_one_bounded_batch_and_nobody_is_left_out() -> Non
     assert appearances.step(frame, tracker.tracks, 0.3) == set(), "not due again yet"
 
 
-def test_a_track_is_embedded_ever_more_rarely_and_not_for_ever() -> None:
+def test_a_track_is_embedded_ever_more_rarely_but_as_long_as_it_lasts() -> None:
     tracker, frame = crowd(1)
     appearances = Appearances("visible", lambda crops: np.ones((len(crops), 2), np.float32), SIZE)
     moments = [time for time in np.arange(0.0, 60.0, 0.05) if appearances.step(frame, tracker.tracks, float(time))]
-    assert len(moments) == 24
     assert moments[1] < 0.2
-    assert (np.diff(np.diff(moments)) > -0.051).all()
+    pauses = np.diff(moments)
+    assert (np.diff(pauses) > -0.051).all()
+    assert pauses[-5:] == pytest.approx([3.0] * 5, abs=0.051)
+
+
+def test_an_appearance_follows_who_changes_and_keeps_its_best_picture() -> None:
+    before, after = np.array([1.0, 0.0], np.float32), np.array([0.0, 1.0], np.float32)
+    appearance = Appearance(np.zeros(2, np.float32))
+    for index, embedding in enumerate([before] * 100 + [after] * 100):
+        crop = np.full((32, 16, 3), index, np.uint8)
+        appearance.add(embedding, 2.0 if index == 37 else 1.0, crop, float(index))
+    assert appearance.embedding @ after > 0.95
+    picture = cv2.imdecode(np.frombuffer(appearance.picture() or b"", np.uint8), cv2.IMREAD_COLOR)
+    assert abs(float(picture.mean()) - 37) < 2
 
 
 def test_people_who_cover_each_other_or_leave_the_frame_are_not_embedded() -> None:
@@ -228,3 +241,21 @@ def test_sharp_and_large_crops_count_more() -> None:
     first, second = appearances.known[1].embedding
     assert second > 2 * first > 0
     assert np.hypot(first, second) == pytest.approx(1.0)
+
+
+def test_while_no_camera_sends_anything_everybody_leaves(film: Film) -> None:
+    pipeline = new_pipeline()
+    for index in range(30):
+        view = pipeline.step({modality: film.frame(index, modality) for modality in MODALITIES})
+    assert view.sightings["visible"]
+    assert pipeline.idle(3.0).events == []
+    view = pipeline.idle(2.9 + 2.2)
+    assert {event.name for event in view.events} >= {"track_lost"}
+    assert view.sightings == {"visible": [], "thermal": []}
+
+
+def test_an_engine_that_gives_no_numbers_makes_nobody() -> None:
+    tracker, frame = crowd(2)
+    appearances = Appearances("visible", lambda crops: np.full((len(crops), 2), np.nan, np.float32), SIZE)
+    assert appearances.step(frame, tracker.tracks, 0.3) == set()
+    assert appearances.known == {}
