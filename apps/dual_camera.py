@@ -23,6 +23,7 @@ def main(words: Sequence[str]) -> int:
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     logging.basicConfig(format="dual_camera: %(message)s")
+    logging.getLogger("edge_reid").setLevel(logging.INFO)
     try:
         take_credentials()
         options = parse(__doc__, words)

@@ -85,6 +85,8 @@ def redact(text: str) -> str:
     # a password may itself hold '/', '?', '#' or '@': everything before the last '@' goes
     _, at, host = rest.rpartition("@")
     address, query, _ = host.partition("#")[0].partition("?")
+    # some cameras take the login as a part of the path
+    address = re.sub(r"(?i)\b(user\w*|pass\w*|pwd|pw)=[^&/]*", r"\1=***", address)
     return f"{scheme}://{'***@' if at else ''}{address}{'?***' if query else ''}"
 
 

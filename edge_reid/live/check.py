@@ -8,11 +8,14 @@ from pathlib import Path
 from edge_reid.cameras.geometry import GroundPlane
 from edge_reid.cameras.probe import probe
 from edge_reid.errors import UserError
+from edge_reid.gallery.cipher import read_key
+from edge_reid.gallery.sqlite import SqliteGallery
 from edge_reid.live.networks import Networks, open_networks
 from edge_reid.live.options import Options
 from edge_reid.live.records import FORMATS
-from edge_reid.live.run import open_detectors, open_gallery, page_address, receivers_of
+from edge_reid.live.run import open_detectors, page_address, receivers_of
 from edge_reid.live.window import can_show
+from edge_reid.web.keys import given_token
 
 
 def check(options: Options) -> list[str]:
@@ -48,10 +51,14 @@ def _networks(options: Options, networks: Networks) -> list[str]:
 def _gallery(options: Options, networks: Networks) -> str:
     if options.gallery is None:
         return "gallery: in memory, forgotten at the end"
+    read_key(options.gallery_key)
     if not options.gallery.exists():
         _writable(options.gallery, "--gallery")
         return f"gallery: {options.gallery}, to be made"
-    gallery = open_gallery(options, networks)
+    # as it is: for how long people are kept is not changed by a look
+    gallery = SqliteGallery(
+        options.gallery, space=networks.space, dimension=networks.dimension, key=read_key(options.gallery_key)
+    )
     try:
         return f"gallery: {options.gallery}, {gallery.count()} people"
     finally:
@@ -63,6 +70,8 @@ def _outputs(options: Options) -> list[str]:
     for name in ("events", "record", "tracks"):
         path: Path | None = getattr(options, name)
         if path is not None:
+            if name != "tracks" and path.is_dir():
+                raise UserError(f"--{name} {path}: is a folder; name a file")
             _writable(path, f"--{name}")
             lines.append(f"{name}: {path}")
     if options.record is not None and options.record.suffix.lower() not in FORMATS:
@@ -73,7 +82,10 @@ def _outputs(options: Options) -> list[str]:
     if options.events is None and (options.webhook or options.mqtt):
         raise UserError("--webhook and --mqtt send what is in the file of events; give --events FILE, too")
     if options.web:
+        import edge_reid.web.server  # noqa: F401 (the extra may be missing)
+
         host, port = page_address(options)
+        given_token(options.web_token)
         lines.append(f"page: on {host}, port {port}")
     if not options.headless:
         lines.append("window: yes" if can_show() else "window: no display here, headless")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -13,6 +14,9 @@ from edge_reid.gallery.sqlite import SqliteGallery
 from edge_reid.people.identities import Identities
 from edge_reid.types import Modality
 from edge_reid.web.board import KnownPerson, Visit
+
+NOTED_SECONDS = 600.0
+"""In which looking again at the same is no new access."""
 
 PATIENCE = 2.0
 """Seconds in which the loop comes by; it does so with every frame, and while the cameras are silent."""
@@ -27,6 +31,7 @@ class Desk:
         """Take what the wishes are about."""
         self._gallery = gallery
         self._identities = identities
+        self._noted: dict[tuple[str, int | None], float] = {}
         self._wishes: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
 
     def serve(self) -> None:
@@ -36,6 +41,7 @@ class Desk:
 
     def people(self) -> list[KnownPerson]:
         """All people of the gallery."""
+        self._note_access("list", None)
         return [
             KnownPerson(
                 person.number, person.name, person.first_seen, person.last_seen, person.expires, person.prototypes
@@ -46,8 +52,7 @@ class Desk:
     def history(self, person: int | None, since: float | None, most: int) -> list[Visit]:
         """Visits that end after `since`, of one person or of everyone, the latest first, at most `most`."""
         names = self._gallery.names()
-        with self._gallery.acting("page"):
-            self._gallery.accessed("history", person, most)
+        self._note_access("history", person)
         return [
             Visit(sighting.person, names.get(sighting.person), sighting.camera, sighting.began, sighting.ended)
             for sighting in self._gallery.sightings(person, since=since, most=most)
@@ -69,6 +74,16 @@ class Desk:
             self._identities.drop_forgotten()
 
         self._ask(both)
+
+    def _note_access(self, action: str, person: int | None) -> None:
+        """Into the audit; an open page asks every few seconds, which is one access for a while."""
+        now = time.monotonic()
+        if now < self._noted.get((action, person), -NOTED_SECONDS) + NOTED_SECONDS:
+            return
+        self._noted = {key: at for key, at in self._noted.items() if now < at + NOTED_SECONDS}
+        self._noted[action, person] = now
+        with self._gallery.acting("page"):
+            self._gallery.accessed(action, person)
 
     def _ask(self, wish: Callable[[], Answer]) -> Answer:
         """Let the loop do it and wait for the answer."""

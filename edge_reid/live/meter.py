@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
@@ -14,6 +15,9 @@ from edge_reid.types import MODALITIES, Json, Modality
 
 WINDOW_SECONDS = 2.0
 SMOOTHING = 0.1
+
+LATEST = 250
+"""Steps that `latest` looks at: about ten seconds."""
 
 REMEMBERED = 20_000
 """Steps whose times are kept for the percentiles: about ten minutes."""
@@ -75,6 +79,14 @@ class Meter:
         arrivals = self._arrivals[modality]
         span = time.monotonic() - arrivals[0] if arrivals else 0.0
         return (len(arrivals) - 1) / span if span > 0.0 else 0.0
+
+    def latest(self, stage: str) -> tuple[float, float] | None:
+        """Median and 95th percentile of the last seconds' milliseconds; None before the stage was first timed."""
+        spent = list(itertools.islice(reversed(self._spent.get(stage, ())), LATEST))
+        if not spent:
+            return None
+        p50, p95 = np.percentile(spent, (50, 95))
+        return float(p50), float(p95)
 
     def percentiles(self, stage: str) -> dict[str, float]:
         """Mean, median, 95th percentile and longest milliseconds of a stage; empty before it was first timed."""

@@ -23,7 +23,7 @@ def now_of(loop: Loop, events: Events, engines: Mapping[Modality, str]) -> Now:
         uptime=meter.seconds,
         version=VERSION,
         present=(*_known(loop), *_unknown(loop)),
-        cameras={modality: _camera(source) for modality, source in loop.pairing.sources.items()},
+        cameras={modality: _camera(loop, modality, source) for modality, source in loop.pairing.sources.items()},
         engines=engines,
         latency=_latency(meter),
         stages={stage: milliseconds for stage, milliseconds in meter.recent.items() if stage != "latency"},
@@ -47,19 +47,20 @@ def _unknown(loop: Loop) -> Iterator[Present]:
                 yield Present(None, None, {modality: sighting.track}, loop.epoch + sighting.started)
 
 
-def _camera(source: Source) -> CameraNow:
+def _camera(loop: Loop, modality: Modality, source: Source) -> CameraNow:
     health = source.health()
     return CameraNow(
         name=source.name, state=health.state, rate=health.rate, age=health.age,
-        size=None if health.size is None else health.size[::-1], received=health.received, dropped=health.dropped,
+        size=None if health.size is None else health.size[::-1], received=health.received,
+        dropped=health.dropped + loop.pairing.dropped[modality],
         stalls=health.stalls, reconnects=health.reconnects, frozen=health.frozen,
         problem=health.problem,
     )  # fmt: skip
 
 
 def _latency(meter: Meter) -> dict[str, float]:
-    times = meter.percentiles("latency")
-    return {"0.5": times["p50"] / 1e3, "0.95": times["p95"] / 1e3} if times else {}
+    times = meter.latest("latency")
+    return {"0.5": times[0] / 1e3, "0.95": times[1] / 1e3} if times else {}
 
 
 def _queues(events: Events) -> dict[str, QueueNow]:

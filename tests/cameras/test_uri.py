@@ -183,3 +183,8 @@ def test_whatever_is_given_is_understood_or_refused_without_showing_the_password
             shown, refused = str(error), refused + 1
         assert "SECRET" not in shown, text
     assert 500 < refused < 2900
+
+
+def test_a_login_in_the_path_is_not_shown() -> None:
+    shown = redact("rtsp://10.0.0.9:554/user=admin&password=hunter2&channel=1&stream=0.sdp")
+    assert shown == "rtsp://10.0.0.9:554/user=***&password=***&channel=1&stream=0.sdp"

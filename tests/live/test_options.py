@@ -28,12 +28,34 @@ def test_the_command_line_overrides_the_file_and_the_file_the_defaults(tmp_path:
     assert parse(None, [f"--config={path}"]).thermal == "b.mp4"
 
 
-def test_what_neither_says_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write(tmp_path, 'visible = "a.mp4"\n')
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "--thermal"),
+        (["--thermal", "b", "--visibel", "rtsp://me:hunter2@h/x"], "--visibel"),
+        (["--thermal", "rtsp://me:hunter2@h/x", "--max-frames", "ten"], "--max-frames"),
+        (["--thermal", "b", "--engine", "foo"], "'foo'"),
+        (["--thermal", "b", "--max-frames", "0"], "--max-frames needs at least 1"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_without_a_password(
+    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path, 'visible = "rtsp://me:hunter2@camera/x"\n')
+    with pytest.raises(UserError) as error:
+        parse(None, ["--config", str(path), *words])
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+    assert "hunter2" not in str(error.value) + "".join(capsys.readouterr())
+
+
+def test_help_shows_no_password_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path, 'visible = "rtsp://me:hunter2@camera/x"\n')
     with pytest.raises(SystemExit) as ended:
-        parse(None, ["--config", str(path)])
-    assert ended.value.code == 2
-    assert "--thermal" in capsys.readouterr().err
+        parse("About.", ["--config", str(path), "--help"])
+    assert ended.value.code == 0
+    told = capsys.readouterr().out
+    assert "--visible" in told and "hunter2" not in told
 
 
 @pytest.mark.parametrize(
