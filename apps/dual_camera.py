@@ -55,7 +55,7 @@ def readable(summary: dict[str, Json]) -> str:
         if any(isinstance(row, dict) for _, row in rows):
             lines += [f"{key if not at else '':>12}  {name}: {_flat(row)}" for at, (name, row) in enumerate(rows)]
         else:
-            lines.append(f"{key:>12}  {_flat(value)}")
+            lines += [f"{key:>12}  {_flat(value)}"] if value != {} else []
     return "\n".join(lines)
 
 

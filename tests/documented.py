@@ -14,3 +14,8 @@ _LINES = [line.split("#")[0].strip() for line in _README.splitlines()] + [step.c
 def calls_of(program: str) -> list[list[str]]:
     """The words after `program` in every line that begins with it."""
     return [shlex.split(line)[1:] for line in _LINES if line.startswith(f"{program} ")]
+
+
+def calls_of_script(name: str) -> list[list[str]]:
+    """The words after the script of this name, wherever it lies."""
+    return [words for script, *words in calls_of("python") if Path(script).name == name]

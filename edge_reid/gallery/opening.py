@@ -62,7 +62,7 @@ def _fitting_cipher(path: Path, scheme: str, key: bytes | None) -> Cipher:
             "into a new gallery with the key"
         )
     if scheme != Plain.scheme and key is None:
-        raise UserError(f"{path}: encrypted; give its key with --key FILE or {KEY_VARIABLE}")
+        raise UserError(f"{path}: encrypted; give its key with --key FILE (the app: --gallery-key) or {KEY_VARIABLE}")
     return _cipher_of(key)
 
 

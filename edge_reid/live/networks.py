@@ -53,7 +53,7 @@ def open_networks(options: Options) -> Iterator[Networks]:
     if options.threshold is not None:
         rule = rule.model_copy(
             update={
-                "between": Thresholds(accept=options.threshold, unknown=min(options.threshold, rule.between.unknown))
+                "between": Thresholds(accept=max(options.threshold, rule.between.accept), unknown=options.threshold)
             }
         )
     with contextlib.ExitStack() as stack:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Literal
 import tyro
 from pydantic import ConfigDict
 
-from edge_reid.cameras.uri import redact
 from edge_reid.errors import UserError
 from edge_reid.toml import read_toml
 
@@ -123,11 +122,13 @@ def parse(description: str | None, words: Sequence[str]) -> Options:
             options: Options = tyro.cli(Options, args=words, **given)
             return options
     except SystemExit as error:
-        shown = {"default": _shown(given["default"])} if given else {}
+        from edge_reid.cameras.uri import redact  # needs OpenCV, and help must not
+
+        shown = {"default": _shown(given["default"], redact)} if given else {}
         raise UserError(_complaint([redact(word) for word in words], shown)) from error
 
 
-def _shown(options: Options) -> Options:
+def _shown(options: Options, redact: Callable[[str], str]) -> Options:
     """Options whose addresses are fit to be shown."""
     names = ("visible", "thermal", "webhook", "mqtt")
     addresses = {name: getattr(options, name) for name in names}

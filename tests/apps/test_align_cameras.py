@@ -16,6 +16,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import tyro
+from documented import calls_of_script
 
 from edge_reid.cameras.geometry import GroundPlane, foot_points
 from edge_reid.data.synthetic.scene import Screenplay, write_scene
@@ -255,3 +257,8 @@ def test_clicks_in_a_real_window_make_the_homography(tmp_path: Path) -> None:
     shifted = np.array([[100.0, 100.0], [200.0, 150.0]])
     np.testing.assert_allclose(ground.across(shifted, "visible")[0], np.subtract(shifted, (13, 10)), atol=0.01)
     assert (tmp_path / "h.png").exists()
+
+
+@pytest.mark.parametrize("words", calls_of_script("align_cameras.py"), ids=" ".join)
+def test_every_call_in_the_readme_is_understood(words: list[str]) -> None:
+    assert tyro.cli(align_cameras.Options, args=words).out.suffix == ".json"

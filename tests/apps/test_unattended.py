@@ -20,6 +20,7 @@ import pytest
 from edge_reid.events.schema import parse as parse_event
 from edge_reid.gallery.sqlite import SqliteGallery
 from edge_reid.live.check import check
+from edge_reid.live.networks import open_networks
 from edge_reid.live.options import Options
 from edge_reid.types import MODALITIES
 
@@ -206,3 +207,11 @@ def test_a_check_names_what_is_wrong_in_one_line(changes: dict[str, Any], messag
         check(Options(**good | changes))
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("threshold", [0.1, 0.9])
+def test_a_threshold_is_what_couples_in_view_are_held_to(threshold: float) -> None:
+    options = Options(visible="a", thermal="b", threshold=threshold)
+    with open_networks(options) as networks:
+        assert networks.rule.between.unknown == threshold
+        assert networks.rule.between.accept >= threshold
