@@ -24,9 +24,11 @@ def main(words: Sequence[str]) -> int:
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     logging.basicConfig(format="dual_camera: %(message)s")
     logging.getLogger("edge_reid").setLevel(logging.INFO)
+    debug = "--debug" in words
     try:
         take_credentials()
         options = parse(__doc__, words)
+        debug = options.debug
         # after the parsing: help needs neither OpenCV nor an engine
         if options.check:
             from edge_reid.live.check import check
@@ -37,7 +39,7 @@ def main(words: Sequence[str]) -> int:
 
         summary = run(options)
     except (UserError, OSError, ImportError) as error:
-        if "--debug" in words:
+        if debug:
             raise
         print(f"dual_camera: {one_line(error)}", file=sys.stderr)
         return 2

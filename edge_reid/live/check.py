@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -12,8 +13,8 @@ from edge_reid.gallery.cipher import read_key
 from edge_reid.gallery.sqlite import SqliteGallery
 from edge_reid.live.networks import Networks, open_networks
 from edge_reid.live.options import Options
-from edge_reid.live.records import FORMATS
-from edge_reid.live.run import open_detectors, page_address, receivers_of
+from edge_reid.live.records import FORMATS, refuse_other_than_tracks
+from edge_reid.live.run import open_detectors, page_address
 from edge_reid.live.window import can_show
 from edge_reid.web.keys import given_token
 
@@ -73,12 +74,12 @@ def _outputs(options: Options) -> list[str]:
             if name != "tracks" and path.is_dir():
                 raise UserError(f"--{name} {path}: is a folder; name a file")
             _writable(path, f"--{name}")
+            if name == "tracks":
+                refuse_other_than_tracks(path)
             lines.append(f"{name}: {path}")
     if options.record is not None and options.record.suffix.lower() not in FORMATS:
         raise UserError(f"--record {options.record}: unknown kind of video; end the name in {' or '.join(FORMATS)}")
-    for receiver in receivers_of(options):
-        lines.append(f"events also to: {receiver.name}")
-        receiver.close()
+    lines += [f"events also to: {name}" for name in _receivers(options)]
     if options.events is None and (options.webhook or options.mqtt):
         raise UserError("--webhook and --mqtt send what is in the file of events; give --events FILE, too")
     if options.web:
@@ -90,6 +91,21 @@ def _outputs(options: Options) -> list[str]:
     if not options.headless:
         lines.append("window: yes" if can_show() else "window: no display here, headless")
     return lines
+
+
+def _receivers(options: Options) -> list[str]:
+    """Those of events; nobody is connected to, or a broker would take this for the app that it may be serving."""
+    names = []
+    if options.webhook:
+        from edge_reid.events.webhook import Webhook
+
+        names.append(Webhook(options.webhook, os.environ.get("EDGE_REID_WEBHOOK_SECRET")).name)
+    if options.mqtt:
+        from edge_reid.events.mqtt import Broker
+
+        broker = Broker.read(options.mqtt)
+        names.append(f"mqtt {broker.host}:{broker.port}")
+    return names
 
 
 def _writable(path: Path, option: str) -> None:

@@ -10,10 +10,11 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from typing import TypeVar
 
 from edge_reid.errors import UserError
+from edge_reid.gallery.records import Person
 from edge_reid.gallery.sqlite import SqliteGallery
 from edge_reid.people.identities import Identities
 from edge_reid.types import Modality
-from edge_reid.web.board import KnownPerson, Visit
+from edge_reid.web.board import Visit
 
 NOTED_SECONDS = 600.0
 """In which looking again at the same is no new access."""
@@ -39,15 +40,10 @@ class Desk:
         while not self._wishes.empty():
             self._wishes.get_nowait()()
 
-    def people(self) -> list[KnownPerson]:
+    def people(self) -> list[Person]:
         """All people of the gallery."""
         self._note_access("list", None)
-        return [
-            KnownPerson(
-                person.number, person.name, person.first_seen, person.last_seen, person.expires, person.prototypes
-            )
-            for person in self._gallery.people()
-        ]
+        return self._gallery.people()
 
     def history(self, person: int | None, since: float | None, most: int) -> list[Visit]:
         """Visits that end after `since`, of one person or of everyone, the latest first, at most `most`."""

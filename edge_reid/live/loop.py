@@ -162,6 +162,8 @@ class Loop:
     def _tell(self, event: Event) -> None:
         # a camera that is known to be late sends what was seen before the start
         event = event if event.time >= 0.0 else replace(event, time=0.0)
+        if event.name == "identified" and isinstance(person := event.details["person"], int) and person in self.names:
+            event = replace(event, details=event.details | {"name": self.names[person]})
         self.meter.count(event)
         self._outputs.tell(event)
 

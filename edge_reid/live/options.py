@@ -68,6 +68,8 @@ class Options:
     """Stop after so many frames."""
     events: Path | None = None
     """Append events here, one JSON object a line (docs/events.md)."""
+    event_names: bool = False
+    """Say in events who somebody is by name, too, not by number alone."""
     webhook: str | None = None
     """Post events to this URL, queued on disk beside --events while it is away."""
     mqtt: str | None = None

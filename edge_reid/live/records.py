@@ -136,11 +136,16 @@ def track_files(folder: Path | None) -> Iterator[TrackFiles | None]:
     if folder is None:
         yield None
         return
-    if folder.exists() and not (folder.is_dir() and {path.name for path in folder.iterdir()} <= TRACK_FILES):
-        raise UserError(f"--tracks {folder}: exists and holds other things than tracks; choose another folder")
+    refuse_other_than_tracks(folder)
     with atomic_folder(folder, overwrite=True, marker="links.txt") as temporary:
         files = TrackFiles(temporary)
         try:
             yield files
         finally:
             files.close()
+
+
+def refuse_other_than_tracks(folder: Path) -> None:
+    """Raises UserError where a folder exists and is not ours to replace."""
+    if folder.exists() and not (folder.is_dir() and {path.name for path in folder.iterdir()} <= TRACK_FILES):
+        raise UserError(f"--tracks {folder}: exists and holds other things than tracks; choose another folder")

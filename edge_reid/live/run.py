@@ -116,7 +116,7 @@ def open_events(options: Options) -> Events:
     Raises:
         UserError: one of them cannot be used.
     """
-    return Events(options.events, receivers_of(options))
+    return Events(options.events, receivers_of(options), names=options.event_names)
 
 
 def receivers_of(options: Options) -> list[Receiver]:

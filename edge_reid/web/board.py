@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_reid.gallery.records import Person
 from edge_reid.types import Modality
 
 Picture = NDArray[np.uint8] | Callable[[], NDArray[np.uint8]]
@@ -94,19 +95,6 @@ class Now:
 
 
 @dataclass(frozen=True)
-class KnownPerson:
-    """Someone in the gallery."""
-
-    number: int
-    name: str | None
-    first_seen: float
-    last_seen: float
-    expires: float | None
-    """When they are forgotten unless seen again; None for never."""
-    prototypes: Mapping[Modality, int]
-
-
-@dataclass(frozen=True)
 class Visit:
     """Someone was in the view of a camera; `ended` is None while they still are."""
 
@@ -123,7 +111,7 @@ class Desk(Protocol):
     A number that nobody has is a KeyError, any other wish that cannot be met a UserError; both reach the viewer.
     """
 
-    def people(self) -> list[KnownPerson]:
+    def people(self) -> list[Person]:
         """All people of the gallery."""
 
     def history(self, person: int | None, since: float | None, most: int) -> list[Visit]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
+from edge_reid.gallery.records import Person
 from edge_reid.live.drawing import color_of
 from edge_reid.types import Json
-from edge_reid.web.board import SILENT_SECONDS, Board, CameraNow, KnownPerson, Present, Visit
+from edge_reid.web.board import SILENT_SECONDS, Board, CameraNow, Present, Visit
 
 
 def now_words(board: Board) -> dict[str, Json]:
@@ -36,7 +37,7 @@ def now_words(board: Board) -> dict[str, Json]:
     }
 
 
-def known_words(person: KnownPerson) -> Json:
+def known_words(person: Person) -> Json:
     """Someone of the gallery."""
     return {
         "person": person.number,

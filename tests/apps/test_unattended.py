@@ -198,6 +198,10 @@ def test_a_check_says_what_a_run_would_do_and_leaves_nothing(videos: Path, tmp_p
         ({"record": Path("out.txt")}, "out.txt"),
         ({"gallery": Path("/proc/people.sqlite")}, "--gallery"),
         ({"engine": "tensorrt"}, "tensorrt"),
+        ({"tracks": ROOT / "docs"}, "--tracks"),
+        ({"events": ROOT / "docs"}, "is a folder"),
+        ({"gallery": Path("g.sqlite"), "gallery_key": Path("nowhere.key")}, "nowhere.key"),
+        ({"web": True, "web_token": Path("nowhere.token")}, "nowhere.token"),
     ],
     ids=str,
 )

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_reid.errors import UserError
+from edge_reid.gallery.records import Person
 from edge_reid.live.drawing import color_of
 from edge_reid.types import Modality
-from edge_reid.web.board import Board, CameraNow, KnownPerson, Now, Present, QueueNow, Visit
+from edge_reid.web.board import Board, CameraNow, Now, Present, QueueNow, Visit
 from edge_reid.web.server import Server, serve
 
 TOKEN = "correct-horse-battery-staple"
@@ -55,7 +56,7 @@ class Memory:
         now = time.time()
         names = {3: "Anna Lindqvist", 7: None, 1: "Bo", 2: "Charlotte de la Fontaine-Vázquez", 5: "<b>Mallory</b>"}
         self.known = {
-            number: KnownPerson(
+            number: Person(
                 number, names.get(number), now - 86400.0 * number, now - 700.0 * number,
                 None if number == 3 else now + 3600.0 * 24 * number, {"visible": 3, "thermal": number % 4},
             )
@@ -71,7 +72,7 @@ class Memory:
     def _called(self, name: str) -> None:
         self.calls.append((name, threading.get_ident()))
 
-    def people(self) -> list[KnownPerson]:
+    def people(self) -> list[Person]:
         self._called("people")
         return list(self.known.values())
 
@@ -89,7 +90,7 @@ class Memory:
         if track == 404:
             raise UserError("visible track 404 is gone; wait until the person is in view again")
         number = max(self.known, default=0) + 1
-        self.known[number] = KnownPerson(number, name, time.time(), time.time(), None, {modality: 1})
+        self.known[number] = Person(number, name, time.time(), time.time(), None, {modality: 1})
         return number
 
     def rename(self, person: int, name: str) -> None:
