@@ -137,7 +137,8 @@ def test_the_container_is_built_of_what_is_there_and_of_no_second_opencv() -> No
 
 
 def documented() -> list[str]:
-    text = "\n".join((ROOT / "docs" / name).read_text() for name in ("jetson.md", "events.md", "app.md")).replace("\\\n", " ")
+    pages = ("jetson.md", "events.md", "app.md")
+    text = "\n".join((ROOT / "docs" / name).read_text() for name in pages).replace("\\\n", " ")
     return [line.partition(" #")[0].strip() for line in text.splitlines() if "apps/dual_camera.py --" in line]
 
 
