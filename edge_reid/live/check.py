@@ -13,8 +13,9 @@ from edge_reid.gallery.cipher import read_key
 from edge_reid.gallery.sqlite import SqliteGallery
 from edge_reid.live.networks import Networks, open_networks
 from edge_reid.live.options import Options
-from edge_reid.live.records import FORMATS, refuse_other_than_tracks
+from edge_reid.live.records import refuse_other_than_tracks
 from edge_reid.live.run import open_detectors, page_address
+from edge_reid.live.video import FORMATS
 from edge_reid.live.window import can_show
 from edge_reid.web.keys import given_token
 

@@ -26,8 +26,9 @@ from edge_reid.live.loop import Loop, Outputs
 from edge_reid.live.networks import Networks, open_networks, say
 from edge_reid.live.options import Options
 from edge_reid.live.publish import now_of
-from edge_reid.live.records import recording, track_files
+from edge_reid.live.records import track_files
 from edge_reid.live.service import notify
+from edge_reid.live.video import recording
 from edge_reid.live.window import Window, can_show
 from edge_reid.people.detection import Detector, load_detector
 from edge_reid.people.identities import Identities
@@ -58,7 +59,9 @@ def work(options: Options, networks: Networks) -> dict[str, Json]:
         stack.callback(visible.close)
         thermal = open_source(options.thermal, "thermal", offline=options.offline)
         stack.callback(thermal.close)
-        record = stack.enter_context(recording(options.record, max(visible.rate, thermal.rate)))
+        record = stack.enter_context(
+            recording(options.record, max(visible.rate, thermal.rate), patient=options.offline)
+        )
         tracks = stack.enter_context(track_files(options.tracks))
         window = None if options.headless else _window()
         if window:

@@ -11,7 +11,8 @@ from walkers import Film, embed
 from edge_reid.errors import UserError
 from edge_reid.live.drawing import Canvas, color_of, plain
 from edge_reid.live.meter import Meter
-from edge_reid.live.records import recording, track_files
+from edge_reid.live.records import track_files
+from edge_reid.live.video import MOST_WAITING, Recording, recording
 from edge_reid.people.view import Couple, Event, Expected, Sighting, View
 from edge_reid.types import Modality
 
@@ -31,10 +32,19 @@ def view() -> View:
     return View({"visible": [known, unknown], "thermal": [known]}, [Couple(3, 3, 1, 0.77)], NOBODY, [], {"embed": 2.0})
 
 
+def test_a_recording_that_is_behind_drops_and_never_holds_up_a_live_run(tmp_path: Path) -> None:
+    video = Recording(tmp_path / "out.avi", 100.0, patient=False)
+    picture = np.full((480, 640, 3), 80, np.uint8)
+    for index in range(20 * MOST_WAITING):
+        video.write(picture, index / 10)  # ten frames each to encode
+    assert video.dropped > 10 * MOST_WAITING
+    video.stop()
+
+
 @pytest.mark.parametrize("suffix", [".avi", ".mp4"])
 def test_a_recording_keeps_the_time_of_the_stream(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"out{suffix}"
-    with recording(path, 10.0) as video:
+    with recording(path, 10.0, patient=True) as video:
         assert video is not None
         for time in (0.0, 0.1, 0.13, 0.4, 30.0):
             video.write(np.full((64, 96, 3), 80, np.uint8), time)
@@ -48,7 +58,7 @@ def test_a_recording_keeps_the_time_of_the_stream(suffix: str, tmp_path: Path) -
 
 
 def test_a_recording_that_fails_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), recording(tmp_path / "out.avi", 10.0) as video:
+    with pytest.raises(KeyboardInterrupt), recording(tmp_path / "out.avi", 10.0, patient=True) as video:
         assert video is not None
         video.write(np.zeros((64, 96, 3), np.uint8), 0.0)
         raise KeyboardInterrupt
@@ -58,7 +68,7 @@ def test_a_recording_that_fails_leaves_nothing(tmp_path: Path) -> None:
 def test_a_recording_that_was_cut_short_is_not_passed_on(tmp_path: Path) -> None:
     with (
         pytest.raises(UserError, match="not written whole; free some disk space"),
-        recording(tmp_path / "out.avi", 10.0) as video,
+        recording(tmp_path / "out.avi", 10.0, patient=True) as video,
     ):
         assert video is not None
         for index in range(40):
@@ -72,7 +82,7 @@ def test_a_recording_that_was_cut_short_is_not_passed_on(tmp_path: Path) -> None
 def test_other_video_formats_are_refused_before_the_work(tmp_path: Path) -> None:
     with (
         pytest.raises(UserError, match=r"--record .*out.mkv: unknown kind of video"),
-        recording(tmp_path / "out.mkv", 10.0),
+        recording(tmp_path / "out.mkv", 10.0, patient=True),
     ):
         pass
 
