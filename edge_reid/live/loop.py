@@ -114,12 +114,15 @@ class Loop:
     def status(self) -> str:
         """One line for the status bar."""
         minutes, seconds = divmod(self.now, 60.0)
-        rates = "   ".join(f"{modality} {self.meter.rate(modality):.0f} fps" for modality in MODALITIES)
         late = self.meter.recent.get("latency", self.meter.recent.get("frame", 0.0))
+        offset = self.pairing.offset
         reconnects = sum(source.health().reconnects for source in self.pairing.sources.values())
-        heat = "" if self.celsius is None else f"   {self.celsius:.0f} C"
-        clock = f"{int(minutes):02d}:{seconds:04.1f}"
-        return f"{clock}   {rates}   {late:.0f} ms   people {len(self.presence.people)}   reconnects {reconnects}{heat}"
+        parts = [f"{int(minutes):02d}:{seconds:04.1f}"]
+        parts += [f"{modality} {self.meter.rate(modality):.0f} fps" for modality in MODALITIES]
+        parts += [f"{late:.0f} ms"] if offset is None else [f"{late:.0f} ms", f"offset {1e3 * offset:.0f} ms"]
+        parts += [f"people {len(self.presence.people)}", f"reconnects {reconnects}"]
+        parts += [] if self.celsius is None else [f"{self.celsius:.0f} C"]
+        return "   ".join(parts)
 
     def _step(self, pair: Pair, stop: threading.Event) -> None:
         began = time.perf_counter()
