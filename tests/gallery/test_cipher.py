@@ -64,7 +64,7 @@ def test_keys_that_do_not_fit_are_one_line(random: np.random.Generator, tmp_path
     with gallery(plain):
         pass
     for file, key, line in (
-        (path, None, "encrypted; give its key with --key FILE or EDGE_REID_GALLERY_KEY"),
+        (path, None, "encrypted; give its key with --key FILE (the app: --gallery-key) or EDGE_REID_GALLERY_KEY"),
         (path, bytes(32), "made with another key, or damaged; give the right one"),
         (plain, KEY, "not encrypted, but a key was given; leave --key"),
     ):
