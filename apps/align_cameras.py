@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from edge_reid.errors import UserError, one_line
+from edge_reid.live.service import leave
 from edge_reid.types import MODALITIES, Json, Modality
 
 if TYPE_CHECKING:
@@ -244,4 +245,4 @@ def _readable(report: dict[str, Json]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

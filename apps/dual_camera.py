@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from edge_reid.errors import UserError, one_line
 from edge_reid.live.options import parse
-from edge_reid.live.service import take_credentials
+from edge_reid.live.service import leave, take_credentials
 from edge_reid.types import Json
 
 
@@ -66,4 +66,4 @@ def _flat(value: Json) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    leave(main(sys.argv[1:]))

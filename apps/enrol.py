@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from edge_reid.errors import UserError, one_line
+from edge_reid.live.service import leave
 from edge_reid.types import Embed, Modality
 
 if TYPE_CHECKING:
@@ -189,4 +190,4 @@ def _watch(sources: Mapping[Modality, Source], sitting: Sitting, seconds: float)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

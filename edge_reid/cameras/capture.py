@@ -209,6 +209,8 @@ def driver_time(stamp_ms: float, now: float) -> float:
 
 
 def _open(source: SourceUri) -> Capture:
+    # else a camera that hangs while it is opened keeps every other one from being opened: four seconds at a time
+    os.environ.setdefault("OPENCV_FFMPEG_IS_THREAD_SAFE", "1")
     match source.kind:
         case "folder":
             return FolderCapture(source)

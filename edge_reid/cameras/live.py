@@ -105,14 +105,17 @@ class LiveSource:
         return frame
 
     def close(self) -> None:
-        """Stop. A reader that hangs in a silent camera is left behind; it ends with its backend's timeout."""
+        """Stop. A reader that hangs in a silent camera is left behind; it ends with its backend's timeout.
+
+        Until then an ordinary end of the interpreter aborts the process: OpenCV's frames are not to be unwound.
+        """
         self._stop.set()
         self._wake.set()
         if self._watcher.is_alive():
             self._watcher.join(timeout=1.0)
-        if self._reader is not None:
-            self._reader.stop.set()
-            self._reader.join(timeout=1.0)
+        latest = time.monotonic() + 1.0
+        for reader in self._left:  # the watcher has left the last one, too
+            reader.join(timeout=max(0.0, latest - time.monotonic()))
 
     def keep(self, reader: _Reader, shot: Shot) -> bool:
         """Take a picture from a reader; False when the reader shall end."""

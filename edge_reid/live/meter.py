@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
@@ -82,10 +81,12 @@ class Meter:
 
     def latest(self, stage: str) -> tuple[float, float] | None:
         """Median and 95th percentile of the last seconds' milliseconds; None before the stage was first timed."""
-        spent = list(itertools.islice(reversed(self._spent.get(stage, ())), LATEST))
-        if not spent:
+        count = self._timed[stage]
+        if not count:
             return None
-        p50, p95 = np.percentile(spent, (50, 95))
+        # the newest stands before the place that is written next
+        places = np.arange(max(0, count - LATEST), count) % REMEMBERED
+        p50, p95 = np.percentile(self._spent[stage][places], (50, 95))
         return float(p50), float(p95)
 
     def percentiles(self, stage: str) -> dict[str, float]:

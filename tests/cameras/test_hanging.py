@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -12,9 +13,11 @@ import numpy as np
 import pytest
 
 from edge_reid.cameras import live
-from edge_reid.cameras.capture import Capture, Shot
+from edge_reid.cameras.capture import Capture, Shot, open_capture
 from edge_reid.cameras.live import FreezeWatch, LiveSource
 from edge_reid.cameras.uri import SourceUri, parse_uri
+from edge_reid.errors import UserError
+from tests.cameras.flaky import FlakyCamera
 from tests.cameras.waiting import wait_for
 
 
@@ -131,3 +134,21 @@ def test_a_frozen_camera_is_told_by_its_picture_and_may_return_with_it_unnoticed
     assert not watch.is_frozen(picture + 1), "a camera that was merely lost begins anew"
     never = FreezeWatch(0.0)
     assert not any(never.is_frozen(picture) for _ in range(3) if not time.sleep(0.3))  # type: ignore[func-returns-value]
+
+
+def test_a_camera_that_hangs_while_it_is_opened_keeps_no_other_from_being_opened() -> None:
+    silent, working = FlakyCamera(), FlakyCamera()
+    silent.mode = "stall"
+
+    def open_silent() -> None:
+        with contextlib.suppress(UserError):
+            open_capture(parse_uri(f"{silent.url}#timeout=5"))
+
+    hanging = threading.Thread(target=open_silent)
+    hanging.start()
+    assert wait_for(lambda: silent.paths)
+    open_capture(parse_uri(working.url)).close()
+    assert hanging.is_alive()
+    for camera in (silent, working):
+        camera.close()
+    hanging.join()

@@ -73,6 +73,7 @@ def test_a_recording_that_was_cut_short_is_not_passed_on(tmp_path: Path) -> None
         assert video is not None
         for index in range(40):
             video.write(np.random.default_rng(index).integers(0, 255, (64, 64, 3), dtype=np.uint8), index / 10)
+        video.stop()
         (temporary,) = tmp_path.iterdir()
         video._writer.release()  # type: ignore[union-attr]  # so that what a full disk leaves can be imitated
         os.truncate(temporary, temporary.stat().st_size // 2)
