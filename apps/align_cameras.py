@@ -6,8 +6,6 @@ Writes the homography that apps/dual_camera.py takes with --homography, and a pi
 from __future__ import annotations
 
 import json
-import logging
-import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -18,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from edge_reid.errors import UserError, one_line
-from edge_reid.live.service import leave
+from edge_reid.errors import UserError
+from edge_reid.live.script import leave, run_script
 from edge_reid.types import MODALITIES, Json, Modality
 
 if TYPE_CHECKING:
@@ -86,21 +84,12 @@ class Options:
 def main() -> int:
     """Parse and run; exit code 0 done, 2 the request was wrong or there was too little to see."""
     options = tyro.cli(Options, description=__doc__)
-    # OpenCV and FFmpeg print lines of their own for what is told here in one, and may show passwords
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    logging.basicConfig(format="align_cameras: %(message)s")
-    try:
+
+    def work() -> str:
         report = run(options)
-    except (UserError, OSError, ImportError) as error:
-        if options.debug:
-            raise
-        print(f"align_cameras: {one_line(error)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    print(json.dumps(report) if options.json else _readable(report))
-    return 0
+        return json.dumps(report) if options.json else _readable(report)
+
+    return run_script("align_cameras", work, lambda: options.debug)
 
 
 def run(options: Options) -> dict[str, Json]:

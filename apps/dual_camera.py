@@ -6,26 +6,21 @@ Sources are video files, folders of pictures (`pairs/*_lwir.png`), camera indice
 from __future__ import annotations
 
 import json
-import logging
-import os
 import sys
 from collections.abc import Sequence
 
-from edge_reid.errors import UserError, one_line
 from edge_reid.live.options import parse
-from edge_reid.live.service import leave, take_credentials
+from edge_reid.live.script import leave, run_script
+from edge_reid.live.service import take_credentials
 from edge_reid.types import Json
 
 
 def main(words: Sequence[str]) -> int:
     """Parse and run; exit code 0 done, 2 the request was wrong."""
-    # OpenCV and FFmpeg print lines of their own for what is told here in one, and may show passwords
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    logging.basicConfig(format="dual_camera: %(message)s")
-    logging.getLogger("edge_reid").setLevel(logging.INFO)
     debug = "--debug" in words
-    try:
+
+    def work() -> str:
+        nonlocal debug
         take_credentials()
         options = parse(__doc__, words)
         debug = options.debug
@@ -33,20 +28,13 @@ def main(words: Sequence[str]) -> int:
         if options.check:
             from edge_reid.live.check import check
 
-            print("\n".join(check(options)))
-            return 0
+            return "\n".join(check(options))
         from edge_reid.live.run import run
 
         summary = run(options)
-    except (UserError, OSError, ImportError) as error:
-        if debug:
-            raise
-        print(f"dual_camera: {one_line(error)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    print(json.dumps(summary) if options.json else readable(summary))
-    return 0
+        return json.dumps(summary) if options.json else readable(summary)
+
+    return run_script("dual_camera", work, lambda: debug)
 
 
 def readable(summary: dict[str, Json]) -> str:

@@ -6,7 +6,6 @@ Sources are those of dual_camera.py: video files, folders of pictures, camera in
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import threading
 import time
@@ -17,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from edge_reid.errors import UserError, one_line
-from edge_reid.live.service import leave
+from edge_reid.errors import UserError
+from edge_reid.live.script import leave, run_script
 from edge_reid.types import Embed, Modality
 
 if TYPE_CHECKING:
@@ -69,19 +68,12 @@ class Options:
 def main() -> int:
     """Parse and run; exit code 0 done, 2 the request was wrong or nobody came."""
     options = tyro.cli(Options, description=__doc__)
-    # OpenCV and FFmpeg print lines of their own for what is told here in one, and may show passwords
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    try:
+
+    def work() -> str:
         run(options)
-    except (UserError, OSError, ImportError) as error:
-        if options.debug:
-            raise
-        print(f"enrol: {one_line(error)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    return 0
+        return ""
+
+    return run_script("enrol", work, lambda: options.debug)
 
 
 def run(options: Options) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from edge_reid.types import Modality
+from edge_reid.types import Embed, Modality
 
 Kind = Literal["between", "across", "visible", "thermal"]
 """What is compared with what: the fields `between` and `across` of the rule, and the two of `within`."""
@@ -98,6 +98,10 @@ class MatchingRule(_Model):
         if self.means is None:
             return vectors
         return center(vectors, np.array(self.means[modality], dtype=np.float32))
+
+    def comparing(self, embed: Embed, modality: Modality) -> Embed:
+        """An engine's `embed` that gives vectors as this rule compares them."""
+        return lambda crops: self.centered(embed(crops), modality)
 
 
 def center(vectors: NDArray[np.float32], mean: NDArray[np.float32]) -> NDArray[np.float32]:

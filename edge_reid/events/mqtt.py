@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import ssl
 import sys
@@ -118,8 +119,7 @@ class Mqtt:
                 self._sent[message.key] = info
         latest = time.monotonic() + CONFIRM_SECONDS
         for message in messages:
-            self._sent[message.key].wait_for_publish(max(0.0, latest - time.monotonic()))
-            if not self._sent[message.key].is_published():
+            if not _is_confirmed(self._sent[message.key], latest - time.monotonic()):
                 raise self._unreachable("does not confirm" if self._connected.is_set() else self._why)
         refused = [message for message in messages if self._sent[message.key].mid in self._refused]
         told = self._unreachable("")
@@ -132,7 +132,7 @@ class Mqtt:
     def close(self) -> None:
         """Say that the program is offline, and disconnect."""
         if self._connected.is_set():
-            self._client.publish(f"{self._prefix}/status", "offline", qos=1, retain=True).wait_for_publish(1.0)
+            _is_confirmed(self._client.publish(f"{self._prefix}/status", "offline", qos=1, retain=True), 1.0)
         self._client.disconnect()
         # it waits for the library's thread, which a dead network may hold
         stop = threading.Thread(target=self._client.loop_stop, daemon=True)
@@ -164,3 +164,11 @@ class Mqtt:
     def _on_publish(self, _client: Client, _data: Any, number: int, reason: Any, _properties: Any) -> None:
         if reason.is_failure:
             self._refused[number] = str(reason)
+
+
+def _is_confirmed(info: MQTTMessageInfo, seconds: float) -> bool:
+    """Wait for the broker's word; the library raises where the connection broke while it took the message."""
+    with contextlib.suppress(RuntimeError):
+        info.wait_for_publish(max(0.0, seconds))
+        return info.is_published()
+    return False

@@ -102,12 +102,10 @@ class Writer:
     def _take(self) -> list[bytes]:
         """Lines to write; none if none come for a while."""
         lines = []
-        try:
+        with contextlib.suppress(queue.Empty):
             lines.append(self._queue.get(timeout=0.0 if self._stop.is_set() else EXPIRE_SECONDS))
             while len(lines) < MOST_AT_ONCE:
                 lines.append(self._queue.get_nowait())
-        except queue.Empty:
-            pass
         return lines
 
     def _commit(self, line: bytes) -> bool:

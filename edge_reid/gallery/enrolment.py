@@ -97,13 +97,8 @@ def open_embed(bundle: Bundle, modality: Modality) -> Iterator[Embed]:
     """
     rule = bundle.manifest.matching
     engine = load_engine(bundle, modality)
-
-    def embed(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        vectors = engine.embed(crops)
-        return vectors if rule is None else rule.centered(vectors, modality)
-
     try:
-        yield embed
+        yield engine.embed if rule is None else rule.comparing(engine.embed, modality)
     finally:
         engine.close()
 

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,9 +102,8 @@ def create(path: Path, space: str, dimension: int, cipher: Cipher, keep: Keep) -
         with closing(sqlite3.connect(name, isolation_level=None)) as connection:
             fill(connection, space, dimension, cipher, keep)
             connection.execute("PRAGMA journal_mode = WAL")
-        os.link(name, path)
-    except FileExistsError:
-        pass
+        with suppress(FileExistsError):  # another program was first, and its gallery is as good
+            os.link(name, path)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
     except SQLITE_ERRORS as error:

@@ -42,7 +42,6 @@ class LiveGallery:
         self.space, self.dimension, self.keep = settings.space, settings.dimension, settings.keep
         self._clock, self._actor, self._place = clock, actor, place
         self.keep_crops = keep_crops
-        """Whether pictures that are given are stored."""
         self._lock = threading.RLock()
         self._changed: set[int] = set()
         self._numbers = Numbers()
@@ -259,10 +258,9 @@ class LiveGallery:
         return sql.insert_access(self._clock(), _acting.get() or self._actor, action, person, count)
 
     def _known(self, person: int) -> Known:
-        try:
-            return self._memory.people[person]
-        except KeyError as error:
-            raise KeyError(f"person {person}: nobody has this number") from error
+        if (known := self._memory.people.get(person)) is None:
+            raise KeyError(f"person {person}: nobody has this number")
+        return known
 
     def _new_number(self) -> int:
         while (number := self._numbers.take()) is None:  # more new people within half a second than are reserved

@@ -6,10 +6,6 @@ import contextlib
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
-
-import numpy as np
-from numpy.typing import NDArray
 
 from edge_reid.bundle import Bundle
 from edge_reid.engines import load_engine
@@ -65,7 +61,7 @@ def open_networks(options: Options) -> Iterator[Networks]:
             stack.callback(engine.close)
             why = "asked for" if options.engine else selection(bundle, modality).reason
             names[modality], reasons[modality] = engine.name, why
-            embed[modality] = partial(_comparable, engine.embed, rule, modality)
+            embed[modality] = rule.comparing(engine.embed, modality)
         manifest = bundle.manifest
         yield Networks(embed, manifest.input_size, manifest.embedding_dim, rule, bundle.space, names, reasons)
 
@@ -73,7 +69,3 @@ def open_networks(options: Options) -> Iterator[Networks]:
 def say(text: str) -> None:
     """Tell the user something that is no result."""
     print(f"dual_camera: {text}", file=sys.stderr)
-
-
-def _comparable(embed: Embed, rule: MatchingRule, modality: Modality, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return rule.centered(embed(crops), modality)

@@ -1,4 +1,4 @@
-"""Being a service: telling systemd how it goes, taking the secrets that it hands over, and leaving.
+"""Being a service: telling systemd how it goes, and taking the secrets that it hands over.
 
 Without systemd all of this does nothing.
 """
@@ -8,9 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import sys
 from pathlib import Path
-from typing import NoReturn
 
 from edge_reid.errors import UserError
 
@@ -43,13 +41,3 @@ def take_credentials() -> None:
             raise UserError(
                 f"credential {path.name}: cannot be read ({reason}); mend its LoadCredential line"
             ) from error
-
-
-def leave(code: int) -> NoReturn:
-    """End the process with this exit code and no more.
-
-    Not sys.exit: OpenCV aborts a process whose interpreter ends while a reader hangs in a silent camera.
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import cv2
@@ -18,6 +15,7 @@ import numpy as np
 import pytest
 import tyro
 from documented import calls_of_script
+from scripts import environment, load
 
 from edge_reid.cameras.geometry import GroundPlane, foot_points
 from edge_reid.data.synthetic.scene import Screenplay, write_scene
@@ -35,21 +33,7 @@ needs_display = pytest.mark.skipif(
 )
 
 
-def load(path: Path) -> ModuleType:
-    specification = importlib.util.spec_from_file_location(path.stem, path)
-    assert specification is not None and specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[path.stem] = module
-    specification.loader.exec_module(module)
-    return module
-
-
 align_cameras = load(APP)
-
-
-def environment(**changes: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
-    return kept | {"PYTHONPATH": str(ROOT)} | changes
 
 
 def run(folder: Path, out: Path, **options: Any) -> dict[str, Any]:
@@ -181,28 +165,6 @@ def test_a_bad_request_is_one_line_and_exit_code_2(
     errors = capsys.readouterr().err
     assert len(errors.strip().splitlines()) == 1 and message in errors
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder"]
-
-
-HELP_ALONE = """
-import sys
-class Refuse:
-    def find_spec(self, name, *_):
-        if name.split('.')[0] in ('torch', 'onnxruntime', 'cv2', 'torchvision'):
-            raise ImportError(name + ' must not be needed')
-sys.meta_path.insert(0, Refuse())
-import runpy
-sys.argv = ['align_cameras.py', '--help']
-runpy.run_path('apps/align_cameras.py', run_name='__main__')
-"""
-
-
-def test_help_needs_neither_torch_nor_an_engine_nor_opencv() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", HELP_ALONE], cwd=ROOT, env=environment(), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    for option in ("--visible", "--thermal", "--out", "--click", "--pairs", "--picture", "--offline"):
-        assert option in done.stdout
 
 
 CLICKING = """

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 import walkers
 from documented import calls_of_script
+from scripts import environment
 
 from edge_reid.cameras.geometry import GroundPlane
 from edge_reid.live.networks import open_networks
@@ -26,11 +26,6 @@ REAL = ROOT.parent / "shared" / "real"
 APP = ROOT / "apps" / "dual_camera.py"
 
 needs_real = pytest.mark.skipif(not REAL.is_dir(), reason=f"the real pictures are not at {REAL}")
-
-
-def environment(**changes: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
-    return kept | {"PYTHONPATH": str(ROOT)} | changes
 
 
 def work(visible: Path | str, thermal: Path | str, **options: Any) -> dict[str, Any]:
@@ -97,28 +92,6 @@ def test_a_video_that_ends_early_stops_nothing(videos: Path, tmp_path: Path) -> 
     assert summary["frames"] == {"visible": 60, "thermal": 3}
     ended = [event["camera"] for event in events_of(tmp_path / "e.jsonl") if event["event"] == "source_ended"]
     assert ended == ["thermal", "visible"]
-
-
-HELP_ALONE = """
-import sys
-class Refuse:
-    def find_spec(self, name, *_):
-        if name.split('.')[0] in ('torch', 'onnxruntime', 'cv2', 'torchvision'):
-            raise ImportError(name + ' must not be needed')
-sys.meta_path.insert(0, Refuse())
-import runpy
-sys.argv = ['dual_camera.py', '--help']
-runpy.run_path('apps/dual_camera.py', run_name='__main__')
-"""
-
-
-def test_help_needs_neither_torch_nor_an_engine_nor_opencv() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", HELP_ALONE], cwd=ROOT, env=environment(), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    for option in ("--bundle", "--visible", "--thermal", "--detector", "--headless", "--events", "--record"):
-        assert option in done.stdout
 
 
 @pytest.mark.parametrize("display", [{}, {"DISPLAY": ":987"}], ids=["no display", "a display that is not there"])

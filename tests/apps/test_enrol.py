@@ -1,16 +1,15 @@
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from scripts import load
 
 from edge_reid.errors import UserError
 from edge_reid.gallery.sqlite import SqliteGallery
@@ -23,15 +22,6 @@ SIZE = (32, 16)
 MODEL = ("0123456789abcdef", 3)
 
 needs_real = pytest.mark.skipif(not REAL.is_dir(), reason=f"the real pictures are not at {REAL}")
-
-
-def load(path: Path) -> ModuleType:
-    specification = importlib.util.spec_from_file_location(path.stem, path)
-    assert specification is not None and specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[path.stem] = module
-    specification.loader.exec_module(module)
-    return module
 
 
 enrol = load(APP)

@@ -23,7 +23,7 @@ from edge_reid.errors import UserError
 from tests.cameras.flaky import FlakyCamera, Mode, read_number, schedule
 from tests.cameras.waiting import wait_for
 
-REAL = Path("/work/shared/real")
+REAL = Path(__file__).parents[3] / "shared" / "real"
 needs_real = pytest.mark.skipif(not REAL.is_dir(), reason=f"the real pictures are not at {REAL}")
 
 FAILURES: tuple[Mode, ...] = ("drop", "stall", "refuse", "garbage", "freeze")

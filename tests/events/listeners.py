@@ -15,6 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from edge_reid.events.outbox import Message
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -28,6 +30,10 @@ def wait_for(condition: Callable[[], object], seconds: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < latest, "waited in vain"
         time.sleep(0.01)
+
+
+def messages(*numbers: int) -> list[Message]:
+    return [Message(f"run-{number}", "app/started", json.dumps({"id": f"run-{number}"}).encode()) for number in numbers]
 
 
 class Endpoint:

@@ -11,20 +11,15 @@ import threading
 from pathlib import Path
 
 import pytest
-from listeners import endpoint, free_port, make_certificate, wait_for
+from listeners import endpoint, free_port, make_certificate, messages, wait_for
 
 from edge_reid.errors import UserError
 from edge_reid.events import webhook
 from edge_reid.events.delivery import Refused, Unreachable
-from edge_reid.events.outbox import Message
 from edge_reid.events.webhook import Webhook
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 DOCUMENT = Path(__file__).parents[2] / "docs" / "events.md"
-
-
-def messages(*numbers: int) -> list[Message]:
-    return [Message(f"run-{number}", "app/started", json.dumps({"id": f"run-{number}"}).encode()) for number in numbers]
 
 
 def test_events_arrive_as_one_array_of_json() -> None:
@@ -60,6 +55,7 @@ def test_any_success_confirms(status: int) -> None:
     with endpoint() as server:
         server.answer = lambda _: status
         Webhook(server.url).deliver(messages(1))
+        assert len(server.confirmed) == 1
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])

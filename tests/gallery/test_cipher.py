@@ -15,11 +15,6 @@ from edge_reid.gallery.cipher import KEY_VARIABLE, AesGcm, make_key, read_key
 KEY = bytes(range(32))
 
 
-@pytest.fixture
-def random() -> np.random.Generator:
-    return np.random.default_rng(0)
-
-
 def test_a_value_opens_under_its_key_at_its_place_and_nowhere_else() -> None:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 

@@ -16,11 +16,6 @@ from edge_reid.gallery.records import Keep
 
 
 @pytest.fixture
-def random() -> np.random.Generator:
-    return np.random.default_rng(0)
-
-
-@pytest.fixture
 def exported(random: np.random.Generator, tmp_path: Path) -> Path:
     """Three people, one of them with everything."""
     with gallery(tmp_path / "origin", keep_crops=True) as people:

@@ -49,6 +49,7 @@ def test_a_manager_that_is_absent_or_does_not_listen_holds_up_nobody(
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         for _ in range(5000):  # many more than its buffer holds
             notify("WATCHDOG=1")
+        assert manager.recv(100) == b"WATCHDOG=1", "the first ones were taken, the rest is lost"
 
 
 def test_credentials_become_variables_and_what_is_set_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

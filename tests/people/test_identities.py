@@ -2,69 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from looks import DIMENSIONS, person, rule_of
+from identity_stage import EPOCH, Stage, enrolled, link
+from looks import person, rule_of
 
-from edge_reid.errors import UserError
 from edge_reid.gallery.base import Prototype
 from edge_reid.gallery.sqlite import SqliteGallery
-from edge_reid.people.bodies import Look, Looks, Turn
-from edge_reid.people.identities import VOTES_FOR_NEWCOMER, VOTES_TO_NAME, Identities
-from edge_reid.people.matching import Change, Link
+from edge_reid.people.bodies import Look, Turn
+from edge_reid.people.identities import VOTES_FOR_NEWCOMER, VOTES_TO_NAME
 from edge_reid.types import Modality
-
-VIEW: dict[Modality, int] = {"visible": 1, "thermal": 2}
-EPOCH = 1_000_000.0
-
-
-@pytest.fixture
-def gallery() -> SqliteGallery:
-    return SqliteGallery(None, space="test", dimension=DIMENSIONS)
-
-
-def enrolled(gallery: SqliteGallery, identity: int, *modalities: Modality) -> int:
-    number = None
-    for modality in modalities:
-        number = gallery.add(Prototype(modality, person(identity, VIEW[modality]), 1.0, EPOCH), number)
-    assert number is not None
-    return number
-
-
-class Stage:
-    """Tracks that look like identities, step by step."""
-
-    def __init__(self, gallery: SqliteGallery, margin: float = 0.05) -> None:
-        self.identities = Identities(gallery, rule_of(margin=margin), epoch=EPOCH)
-        self.time = 0.0
-        self.started: dict[tuple[Modality, int], float] = {}
-
-    def step(
-        self,
-        tracks: dict[Modality, dict[int, int]],
-        *changes: Change,
-        apart: tuple[tuple[int, int], ...] = (),
-        times: int = 1,
-    ) -> list[Turn]:
-        turns = []
-        for _ in range(times):
-            self.time += 0.1
-            looks: Looks = {
-                modality: {
-                    track: Look(
-                        person(identity, VIEW[modality]), 1.0,
-                        self.started.setdefault((modality, track), self.time - 0.1), self.time,
-                    )
-                    for track, identity in here.items()
-                }
-                for modality, here in tracks.items()
-            }  # fmt: skip
-            changed = {modality: set(here) for modality, here in tracks.items()}
-            turns += self.identities.step(looks, list(changes), changed, apart)
-            changes = ()
-        return turns
-
-
-def link(visible: int, thermal: int, *, made: bool = True) -> Change:
-    return Change(Link(visible, thermal, 0.8), made=made)
 
 
 def kinds(turns: list[Turn]) -> list[tuple[str, int]]:
@@ -154,16 +99,6 @@ def test_a_link_that_is_undone_leaves_the_person_with_one_of_the_two(gallery: Sq
         stage.step({"visible": {1: 7}, "thermal": {5: 7}})
 
 
-def test_a_wrong_link_leaves_no_trace_in_what_is_known(gallery: SqliteGallery) -> None:
-    stage = Stage(gallery)
-    stage.step({"visible": {1: 7}, "thermal": {5: 12}}, link(1, 5))
-    stage.step({"visible": {1: 7}, "thermal": {5: 12}}, link(1, 5, made=False))
-    stage.identities.end("thermal", 5)
-    stage.identities.end("visible", 1)
-    found = gallery.search(person(12, VIEW["thermal"])[None], "thermal")[0]
-    assert [candidate.person for candidate in found if candidate.score > 0.9] == []
-
-
 def test_two_people_known_before_are_not_made_one_by_a_link(gallery: SqliteGallery) -> None:
     first, second = enrolled(gallery, 7, "visible"), enrolled(gallery, 8, "thermal")
     stage = Stage(gallery)
@@ -208,26 +143,6 @@ def test_after_a_merge_nobody_has_the_number_that_is_gone(gallery: SqliteGallery
     assert stage.identities.person("thermal", 5) == known
 
 
-def test_who_was_given_a_name_is_nobody_else_any_more(gallery: SqliteGallery) -> None:
-    stage = Stage(gallery)
-    stage.step({"visible": {1: 9}}, times=VOTES_FOR_NEWCOMER)
-    gallery.rename(1, "Alice")
-    gallery.rename(enrolled(gallery, 7, "visible"), "Bob")
-    stage.step({"visible": {1: 7}}, times=3 * VOTES_TO_NAME)
-    assert set(gallery.names().values()) == {"Alice", "Bob"}
-
-
-def test_a_visit_that_goes_on_is_noted(gallery: SqliteGallery) -> None:
-    stage = Stage(gallery)
-    stage.step({"visible": {1: 7}, "thermal": {5: 7}}, link(1, 5))
-    stage.step({"visible": {1: 7}, "thermal": {5: 7}}, times=9)
-    stage.identities.note()
-    stage.step({"visible": {1: 7}, "thermal": {5: 7}}, times=10)
-    stage.identities.note()
-    seen = {past.camera: (past.began, past.ended) for past in gallery.sightings(1)}
-    assert seen == dict.fromkeys(VIEW, (EPOCH, pytest.approx(EPOCH + 2.0)))
-
-
 def test_two_who_are_there_at_once_are_never_one_person_however_alike(gallery: SqliteGallery) -> None:
     number = enrolled(gallery, 7, "visible")
     stage = Stage(gallery)
@@ -251,53 +166,6 @@ def test_a_new_track_of_someone_whose_last_one_was_lost_is_the_same_person(galle
     stage.identities.end("visible", 1)
     stage.step({"visible": {2: 7}, "thermal": {5: 7}}, times=VOTES_TO_NAME)
     assert stage.identities.person("visible", 2) == stage.identities.person("thermal", 5) == 1
-
-
-def test_an_end_is_remembered_with_where_and_when(gallery: SqliteGallery) -> None:
-    stage = Stage(gallery)
-    stage.step({"visible": {1: 7}, "thermal": {5: 7}}, link(1, 5))
-    stage.step({"visible": {1: 7}, "thermal": {5: 7}}, times=9)
-    stage.identities.end("visible", 1)
-    stage.identities.end("thermal", 5)
-    seen = {past.camera: (past.began, past.ended) for past in gallery.sightings(1)}
-    assert seen == dict.fromkeys(VIEW, (EPOCH, pytest.approx(EPOCH + 1.0)))
-    assert gallery.person(1).prototypes == {"visible": 2, "thermal": 1}
-
-
-def test_one_recognised_with_little_to_spare_adds_nothing_to_what_is_known_of_them(gallery: SqliteGallery) -> None:
-    number = enrolled(gallery, 7, "visible")
-    stage = Stage(gallery, margin=0.6)  # a surplus of at most 0.5 is never enough
-    stage.step({"visible": {1: 7}}, times=VOTES_TO_NAME)
-    assert stage.identities.person("visible", 1) == number
-    stage.identities.end("visible", 1)
-    assert gallery.person(number).prototypes == {"visible": 1}
-
-
-def test_who_was_forgotten_is_nobody_here_and_ends_without_a_trace(gallery: SqliteGallery) -> None:
-    number = enrolled(gallery, 7, "visible")
-    stage = Stage(gallery)
-    stage.step({"visible": {1: 7}}, times=VOTES_TO_NAME)
-    gallery.forget(number)
-    assert stage.identities.end("visible", 1) == []
-    stage.step({"visible": {2: 8}}, times=VOTES_FOR_NEWCOMER)
-    gallery.forget(2)
-    stage.identities.drop_forgotten()
-    assert stage.identities.person("visible", 2) is None
-    assert gallery.count() == 0
-
-
-def test_a_live_track_is_enrolled_under_a_name(gallery: SqliteGallery) -> None:
-    stage = Stage(gallery)
-    stage.step({"visible": {1: 7}})
-    number = stage.identities.enrol("visible", 1, "Ada")
-    assert gallery.person(number).name == "Ada"
-    assert stage.identities.person("visible", 1) == number
-    with pytest.raises(KeyError):
-        stage.identities.enrol("visible", 9, "Bob")
-    stage.step({"visible": {1: 7, 2: 8}})
-    with pytest.raises(UserError, match="Ada"):
-        stage.identities.enrol("visible", 2, "Ada")
-    assert gallery.count() == 1, "a name that is taken leaves nobody behind"
 
 
 @pytest.mark.parametrize("seed", range(4))
