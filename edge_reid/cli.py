@@ -19,6 +19,7 @@ from edge_reid.commands import (
     Doctor,
     Evaluate,
     Export,
+    Fleet,
     Gallery,
     Prune,
     Quantize,
@@ -43,6 +44,7 @@ Command = (
     | Annotated[Benchmark, subcommand("benchmark")]
     | Annotated[CalibrateMatching, subcommand("calibrate-matching")]
     | Annotated[Gallery, subcommand("gallery")]
+    | Annotated[Fleet, subcommand("fleet")]
     | Annotated[Doctor, subcommand("doctor")]
 )
 

@@ -7,6 +7,7 @@ device needs work without torch.
 from edge_reid.commands.benchmark import Benchmark
 from edge_reid.commands.bundles import Compile, Doctor
 from edge_reid.commands.export import Export, Quantize
+from edge_reid.commands.fleet import Fleet
 from edge_reid.commands.gallery import Gallery
 from edge_reid.commands.matching import CalibrateMatching
 from edge_reid.commands.people import Data, Demo, Synth
@@ -23,6 +24,7 @@ __all__ = [
     "Doctor",
     "Evaluate",
     "Export",
+    "Fleet",
     "Gallery",
     "Prune",
     "Quantize",

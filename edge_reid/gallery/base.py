@@ -7,12 +7,15 @@ make of one person cannot be compared, so a gallery belongs to one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_reid.types import Modality
+
+Who = TypeVar("Who")
+"""What a home calls people by: a file by number, a fleet by site, gallery and number."""
 
 
 @dataclass(frozen=True)
@@ -28,31 +31,31 @@ class Prototype:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Candidate(Generic[Who]):
     """Someone who may be the one searched for, and the best cosine with their prototypes of the modality asked."""
 
-    person: int
+    person: Who
     score: float
 
 
-class Gallery(Protocol):
-    """People by number; a number is never given twice, also after it was forgotten."""
+class Gallery(Protocol[Who]):
+    """People, each of whom is called once and for all: a number is never given twice, also after it was forgotten."""
 
     space: str
     """Names the model whose vectors these are; see `edge_reid.bundle.Bundle.space`."""
 
-    def add(self, prototype: Prototype, person: int | None = None) -> int:
-        """Keep how a person looks, a new one when None; returns the number.
+    def add(self, prototype: Prototype, person: Who | None = None) -> Who:
+        """Keep how a person looks, a new one when None; returns who it is.
 
         Raises:
-            KeyError: nobody has this number (any more).
+            KeyError: this is nobody (any more).
         """
 
-    def search(self, vectors: NDArray[np.float32], modality: Modality, *, most: int = 5) -> list[list[Candidate]]:
+    def search(self, vectors: NDArray[np.float32], modality: Modality, *, most: int = 5) -> list[list[Candidate[Who]]]:
         """The people nearest to each of the vectors `(N, D)` by their prototypes of `modality`, best first."""
 
-    def forget(self, person: int) -> None:
-        """Leave nothing of a person. Raises KeyError where nobody has this number."""
+    def forget(self, person: Who) -> None:
+        """Leave nothing of a person. Raises KeyError where this is nobody."""
 
     def count(self) -> int:
         """How many people there are."""

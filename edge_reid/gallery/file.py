@@ -13,11 +13,13 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from edge_reid.errors import UserError
+from edge_reid.gallery import changes
 from edge_reid.gallery.cipher import KEY_VARIABLE, Cipher
 from edge_reid.gallery.records import LATEST, Keep
 from edge_reid.gallery.store import BUSY_SECONDS, SQLITE_ERRORS, told, transaction
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Of 1 there was nothing for a fleet; such a file is brought up to date when it is opened."""
 
 APPLICATION = int.from_bytes(b"ERID", "big")
 """In the file's header: whose SQLite file this is."""
@@ -69,7 +71,7 @@ CREATE TABLE audit (
     action TEXT NOT NULL,
     person INTEGER,
     count INTEGER NOT NULL
-) STRICT;
+) STRICT
 """
 
 _KEEP = TypeAdapter(Keep)
@@ -118,8 +120,9 @@ def fill(connection: sqlite3.Connection, space: str, dimension: int, cipher: Cip
     connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
     connection.execute("PRAGMA journal_mode = MEMORY")  # nobody needs half a gallery back
     with transaction(connection):
-        for statement in (*TABLES.split(";"), f"PRAGMA application_id = {APPLICATION}"):
+        for statement in (*TABLES.split(";"), *changes.TABLES, f"PRAGMA application_id = {APPLICATION}"):
             connection.execute(statement)
+        changes.new_fleet(connection)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute(
             "INSERT INTO gallery VALUES (?, ?, ?, ?, ?, 1, 0)",
@@ -210,16 +213,23 @@ def _check_magic(path: Path) -> None:
 def _check_schema(connection: sqlite3.Connection, path: Path) -> None:
     if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION:
         raise UserError(f"{path}: a database of another program; choose another file")
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version != SCHEMA_VERSION:
-        raise UserError(
-            f"{path}: written for schema {version}, this version reads {SCHEMA_VERSION}; upgrade edge-reid, or export "
-            "with the version that wrote it and import here"
-        )
-    with closing(sqlite3.connect(":memory:")) as blank:
-        blank.executescript(TABLES)
-        if _schema(connection) != _schema(blank):
-            raise sqlite3.DatabaseError("its tables are not those of a gallery")
+    with transaction(connection):
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == 1:
+            for statement in changes.TABLES:
+                connection.execute(statement)
+            changes.new_fleet(connection)
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        elif version != SCHEMA_VERSION:
+            raise UserError(
+                f"{path}: written for schema {version}, this version reads {SCHEMA_VERSION}; upgrade edge-reid, or "
+                "export with the version that wrote it and import here"
+            )
+        with closing(sqlite3.connect(":memory:", isolation_level=None)) as blank:
+            for statement in (*TABLES.split(";"), *changes.TABLES):
+                blank.execute(statement)
+            if _schema(connection) != _schema(blank):
+                raise sqlite3.DatabaseError("its tables are not those of a gallery")
 
 
 def _check_content(connection: sqlite3.Connection) -> None:
@@ -230,7 +240,8 @@ def _check_content(connection: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError(f"{table} of people who are not there")
     rows, following = connection.execute("SELECT count(*), max(next_person) FROM gallery").fetchone()
     last = connection.execute("SELECT max(number) FROM people").fetchone()[0]
-    if rows != 1 or (last or 0) >= following:
+    (fleets,) = connection.execute("SELECT count(*) FROM fleet").fetchone()
+    if rows != 1 or fleets != 1 or (last or 0) >= following:
         raise sqlite3.DatabaseError("its settings contradict its people")
 
 

@@ -67,7 +67,7 @@ class Index:
         """Make a prototype someone else's."""
         self._people[self._rows[prototype]] = person
 
-    def search(self, vectors: NDArray[np.float32], most: int) -> list[list[Candidate]]:
+    def search(self, vectors: NDArray[np.float32], most: int) -> list[list[Candidate[int]]]:
         """The people of the nearest prototypes of each of the vectors `(N, D)`, best first, each of them once."""
         if len(self) == 0 or most < 1:
             return [[] for _ in vectors]
@@ -86,7 +86,7 @@ class Index:
 
 def _best(
     scores: NDArray[np.float32], best: NDArray[np.float32], people: NDArray[np.int64], most: int
-) -> list[Candidate]:
+) -> list[Candidate[int]]:
     """The people with the highest of the scores `(R,)`, whose chunks have at best `(R / CHUNK,)`."""
     taken = 4 * most
     while True:

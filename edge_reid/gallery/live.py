@@ -105,7 +105,7 @@ class LiveGallery:
             self._store.write(*written, self._access("enrol", number, len(prototypes)))
         return number
 
-    def search(self, vectors: NDArray[np.float32], modality: Modality, *, most: int = 5) -> list[list[Candidate]]:
+    def search(self, vectors: NDArray[np.float32], modality: Modality, *, most: int = 5) -> list[list[Candidate[int]]]:
         """The people nearest to each of the vectors `(N, D)` by their prototypes of `modality`, best first.
 
         Raises:
@@ -164,7 +164,7 @@ class LiveGallery:
             written = [sql.give_prototype(number, keep) for number in moved]
             written += self._drop_excess(keep)
             written += [
-                sql.give_sightings(gone, keep), sql.delete_person(gone),
+                sql.give_sightings(gone, keep), sql.delete_person(gone), sql.note_merged(gone, keep),
                 sql.see_person(keep, other.first_seen, other.last_seen),
             ]  # fmt: skip
             known.first_seen = min(known.first_seen, other.first_seen)
@@ -184,9 +184,10 @@ class LiveGallery:
         """
         with self._lock:
             self._known(person)
+            self._changed.add(person)
             count = self._memory.forget(person, self._store.ticket)
-            access = self._access("forget", person, count)
-            self._store.write(sql.delete_person(person), access, sql.mark_deleted(), wipe=True)
+            written = [sql.delete_person(person), sql.note_forgotten(person), self._access("forget", person, count)]
+            self._store.write(*written, sql.mark_deleted(), wipe=True)
 
     def expire(self, now: float) -> list[int]:
         """Forget whose time has come, and what of history and audit is too old; returns the people.
@@ -236,7 +237,7 @@ class LiveGallery:
             return self._memory.named(name)
 
     def refresh(self) -> set[int]:
-        """The people whom other programs changed, added or forgot since the last call; memory has it already."""
+        """The people whom other programs changed or added, or anybody forgot, since the last call."""
         with self._lock:
             changed, self._changed = self._changed, set()
         return changed
@@ -289,7 +290,7 @@ class LiveGallery:
         worst = self._memory.excess(person, self.keep.prototypes)
         for number in worst:
             self._memory.remove(number, self._store.ticket)
-        return [sql.delete_prototype(number) for number in worst]
+        return [statement for number in worst for statement in sql.drop_prototype(number)]
 
     def _settle(self, connection: sqlite3.Connection, foreign: bool, committed: int) -> None:
         """After each round of writing, in the thread that writes."""

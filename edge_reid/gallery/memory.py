@@ -115,7 +115,7 @@ class Memory:
         """How many prototypes there are of a modality."""
         return len(self._indexes[modality])
 
-    def search(self, vectors: NDArray[np.float32], modality: Modality, most: int) -> list[list[Candidate]]:
+    def search(self, vectors: NDArray[np.float32], modality: Modality, most: int) -> list[list[Candidate[int]]]:
         """The people nearest to each of the vectors `(N, D)`, best first."""
         return self._indexes[modality].search(vectors, most)
 

@@ -7,11 +7,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from edge_reid.gallery import changes
+from edge_reid.gallery.changes import Changes
 from edge_reid.gallery.exchange import Exchange
 from edge_reid.gallery.live import LiveGallery
 from edge_reid.gallery.opening import open_file, open_memory
 from edge_reid.gallery.records import Access, Keep, PastSighting, Stats
-from edge_reid.gallery.store import transaction
+from edge_reid.gallery.statements import note_forgotten
+from edge_reid.gallery.store import Answer, transaction
 from edge_reid.types import MODALITIES
 
 
@@ -105,11 +108,7 @@ class SqliteGallery(LiveGallery):
         """
         self.accessed("export", count=self.count())
 
-        def write(connection: sqlite3.Connection) -> int:
-            with transaction(connection):
-                return self._exchange.write(connection, path)
-
-        return self._store.ask(write)
+        return self._change(lambda connection: self._exchange.write(connection, path))
 
     def import_(self, path: Path) -> dict[int, int]:
         """Add the people of an exported file, all or none; returns their numbers here by those there.
@@ -134,6 +133,54 @@ class SqliteGallery(LiveGallery):
         numbers = self._store.ask(read)
         self.accessed("import", count=len(numbers))
         return numbers
+
+    def fleet_identity(self) -> tuple[str, int]:
+        """What the fleet calls this gallery, 12 hexadecimal digits, its own for ever, and the last batch's number."""
+        return self._store.ask(changes.read_identity)
+
+    def attach(self) -> None:
+        """From now on keep in mind what the fleet does not know; at first that is everything.
+
+        Raises:
+            UserError: the file cannot be written.
+        """
+        self._change(changes.attach)
+
+    def detach(self) -> None:
+        """Have no fleet any more."""
+        self._change(changes.detach)
+
+    def pending(self) -> int:
+        """How many changes the fleet does not know."""
+        return self._store.ask(changes.count_changes)
+
+    def changes(self, most: int) -> Changes:
+        """The oldest of them, as they are on disk; with those of the forgotten nothing of them is in the file any more.
+
+        Raises:
+            UserError: it cannot be read or written, or another program reads what is to be wiped.
+        """
+        self.flush()
+        return self._change(lambda connection: changes.read_changes(connection, self._cipher, self.keep, most))
+
+    def sent(self, sent: Changes) -> None:
+        """Drop changes that the fleet has confirmed."""
+        self._change(lambda connection: changes.drop_changes(connection, sent))
+
+    def confirm_forgotten(self, person: int) -> None:
+        """Have the fleet told that nothing is here of somebody who had this number."""
+        self._store.write(note_forgotten(person))
+
+    def resend(self, batch: int) -> None:
+        """Have everything sent again: the fleet knows batches up to this one, and the file is an older copy."""
+        self._change(lambda connection: changes.note_everything(connection, batch))
+
+    def _change(self, action: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        def run(connection: sqlite3.Connection) -> Answer:
+            with transaction(connection):
+                return action(connection)
+
+        return self._store.ask(run)
 
     def flush(self) -> None:
         """Wait until everything is on disk, and nothing of who was forgotten.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edge_reid.gallery import changes
 from edge_reid.gallery.base import Prototype
 from edge_reid.gallery.cipher import Cipher
 from edge_reid.gallery.store import Statement
@@ -43,11 +44,6 @@ def give_prototype(number: int, person: int) -> Statement:
     return sql, (person, number, person)
 
 
-def delete_prototype(number: int) -> Statement:
-    """One alone."""
-    return "DELETE FROM prototypes WHERE id = ?", (number,)
-
-
 def insert_sighting(person: int, camera: str, began: float, ended: float) -> Statement:
     """Where somebody was; the same camera and beginning again make the sighting longer."""
     sql = (
@@ -77,6 +73,21 @@ def delete_older(sightings: float, audit: float) -> tuple[Statement, ...]:
         ("DELETE FROM sightings WHERE ended < ?", (sightings,)),
         ("DELETE FROM audit WHERE time < ?", (audit,)),
     )
+
+
+def drop_prototype(number: int) -> tuple[Statement, ...]:
+    """Make room, also in the fleet."""
+    return ("DELETE FROM prototypes WHERE id = ?", (number,)), (changes.DROPPED, (number,))
+
+
+def note_merged(gone: int, kept: int) -> Statement:
+    """Have the fleet told."""
+    return changes.MERGED, (gone, kept)
+
+
+def note_forgotten(person: int) -> Statement:
+    """Have the fleet told, which keeps people longer than a device that merely lets them expire."""
+    return changes.FORGOTTEN, (person,)
 
 
 def mark_deleted() -> Statement:

@@ -21,7 +21,7 @@ CANDIDATES = 8
 """People of the gallery who are looked at for a track: those beyond are less alike than all of these."""
 
 
-def evidence_of(looks: Mapping[Modality, Look], gallery: Gallery, rule: MatchingRule) -> dict[int, Evidence]:
+def evidence_of(looks: Mapping[Modality, Look], gallery: Gallery[int], rule: MatchingRule) -> dict[int, Evidence]:
     """For being each of the people in the gallery, by the track that speaks for them most."""
     found: dict[int, Evidence] = {}
     for modality, look in looks.items():

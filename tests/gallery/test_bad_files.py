@@ -99,8 +99,8 @@ def test_a_gallery_cannot_be_made_where_a_file_is_the_folder(tmp_path: Path) -> 
 def test_a_newer_schema_is_refused_in_one_line(whole: dict[bytes | None, Path], tmp_path: Path) -> None:
     path = shutil.copy(whole[None], tmp_path / "copy")
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA user_version = 2")
-    with pytest.raises(UserError, match=f"{path}: written for schema 2, this version reads 1; upgrade edge-reid"):
+        connection.execute("PRAGMA user_version = 3")
+    with pytest.raises(UserError, match=f"{path}: written for schema 3, this version reads 2; upgrade edge-reid"):
         SqliteGallery(path)
 
 

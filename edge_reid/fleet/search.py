@@ -1,0 +1,103 @@
+"""Searching the fleet by a vector: by HNSW where there are many, exactly where there are few or when asked.
+
+Shapes: D the embedding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from psycopg import Connection, sql
+
+from edge_reid.fleet.records import Filters, FleetPerson, Hit
+from edge_reid.types import Modality
+
+FEW = 20_000
+"""Prototypes that are compared one by one: quicker than an index that finds mostly others, and exact."""
+
+EFFORT = 100
+"""hnsw.ef_search where nothing is filtered, see docs/scale.md."""
+MOST_EFFORT = 1000
+"""pgvector's bound."""
+
+_CONDITIONS = {
+    "site": "site = %(site)s",
+    "device": "device = %(device)s",
+    "since": "time >= to_timestamp(%(since)s)",
+    "until": "time <= to_timestamp(%(until)s)",
+}
+
+
+def nearest(
+    connection: Connection[Any],
+    space: tuple[int, int],
+    vector: NDArray[np.float32],
+    modality: Modality,
+    *,
+    most: int,
+    filters: Filters | None = None,
+    exact: bool = False,
+) -> list[Hit]:
+    """The nearest prototypes, best first; fewer than `most` only where the filters let no more through.
+
+    Args:
+        connection: as `edge_reid.fleet.address.connected` gives it.
+        space: number of the model in the fleet, and D.
+        vector: `(D,)`, unit norm.
+        modality: of the prototypes.
+        most: so many.
+        filters: of which site, device and time.
+        exact: compare all of them.
+    """
+    filters = filters or Filters()
+    given = {name: value for name, value in asdict(filters).items() if value is not None}
+    parameters = {"vector": vector, "most": most, "few": FEW + 1} | given
+    with connection.transaction():
+        exact = exact or (bool(given) and _count(connection, space, modality, filters, parameters) <= FEW)
+        if not exact:
+            effort = min(MOST_EFFORT, max(EFFORT, most) * (10 if given else 1))
+            connection.execute(sql.SQL("SET LOCAL hnsw.ef_search = {}").format(sql.Literal(effort)))
+        rows = connection.execute(statement(space, modality, filters, exact=exact), parameters).fetchall()
+        if not exact and len(rows) < most:  # the index found others first, whom the filters leave out
+            rows = connection.execute(statement(space, modality, filters, exact=True), parameters).fetchall()
+    return [
+        Hit(FleetPerson(site, gallery, number), device, modality, score)
+        for site, gallery, number, device, score in rows
+    ]
+
+
+def statement(space: tuple[int, int], modality: Modality, filters: Filters, *, exact: bool) -> sql.Composed:
+    """The search. Model and modality stand in it as they are, or the planner could not know which index is theirs."""
+    number, dimension = space
+    text = (
+        "SELECT site, gallery, number, device, -({column} <#> {vector}) FROM prototype "
+        "WHERE {conditions} ORDER BY {order} LIMIT %(most)s"
+    )
+    column = sql.SQL("vector::vector({})").format(sql.Literal(dimension))
+    vector = sql.SQL("%(vector)s::vector({})").format(sql.Literal(dimension))
+    distance = sql.SQL("({}) <#> {}").format(column, vector)
+    return sql.SQL(text).format(
+        column=sql.SQL("({})").format(column), vector=vector, conditions=_conditions(number, modality, filters),
+        order=sql.SQL("({}) + 0").format(distance) if exact else distance,  # the sum keeps the index out
+    )  # fmt: skip
+
+
+def _conditions(space: int, modality: Modality, filters: Filters) -> sql.Composed:
+    own = sql.SQL("space = {} AND modality = {}").format(sql.Literal(space), sql.Literal(modality))
+    given = [sql.SQL(_CONDITIONS[name]) for name, value in asdict(filters).items() if value is not None]
+    return sql.SQL(" AND ").join([own, *given])
+
+
+def _count(
+    connection: Connection[Any],
+    space: tuple[int, int],
+    modality: Modality,
+    filters: Filters,
+    parameters: dict[str, Any],
+) -> int:
+    text = sql.SQL("SELECT count(*) FROM (SELECT 1 FROM prototype WHERE {} LIMIT %(few)s) AS found")
+    row = connection.execute(text.format(_conditions(space[0], modality, filters)), parameters).fetchone()
+    return int(row[0]) if row else 0
