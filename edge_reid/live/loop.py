@@ -191,11 +191,15 @@ class Loop:
             self.celsius = hottest()
             self.names = self.gallery.names()
             if self.gallery.refresh():
-                self._identities.drop_forgotten()
+                self._drop_forgotten()
         if self._is_due("visits", VISIT_SECONDS):
             self._identities.note()
         if self._is_due("expiry", EXPIRY_SECONDS) and self.gallery.expire(self.epoch + self.now):
-            self._identities.drop_forgotten()
+            self._drop_forgotten()
+
+    def _drop_forgotten(self) -> None:
+        self._identities.drop_forgotten()
+        self.meter.settle(person.number for person in self.gallery.people())
 
     def _follow_clock(self) -> None:
         """A device without a battery learns the time of day some while after it has started."""

@@ -33,6 +33,8 @@ class Meter:
         self.started = time.monotonic()
         self._last = self.started
         self._people: set[Json] = set()
+        self._forgotten = 0
+        """Matched people whose numbers are in the gallery no more, and are never given again."""
         self._spent: dict[str, NDArray[np.float64]] = {}
         self._timed: Counter[str] = Counter()
         self._recent: dict[str, float] = {}
@@ -62,6 +64,12 @@ class Meter:
             self.tracks["visible" if event.details["camera"] == "visible" else "thermal"] += 1
         if event.name == "matched" and event.details["person"] is not None:
             self._people.add(event.details["person"])
+
+    def settle(self, known: Iterable[int]) -> None:
+        """Keep the numbers of matched people only while they are in the gallery: these; the others still count."""
+        kept = self._people.intersection(known)
+        self._forgotten += len(self._people) - len(kept)
+        self._people = kept
 
     @property
     def recent(self) -> Mapping[str, float]:
@@ -107,7 +115,7 @@ class Meter:
             "fps": {modality: round(self.frames[modality] / seconds, 2) for modality in MODALITIES},
             "tracks": {modality: self.tracks[modality] for modality in MODALITIES},
             "matches": self.events["matched"],
-            "people": len(self._people),
+            "people": self._forgotten + len(self._people),
             "milliseconds": {stage: self.percentiles(stage)["mean"] for stage in self._spent},
         }
 

@@ -168,6 +168,18 @@ def test_the_meter_counts_frames_events_and_means() -> None:
     assert meter.percentiles("draw") == {}
 
 
+def test_the_meter_counts_matched_people_for_weeks_and_keeps_the_numbers_of_those_in_the_gallery_alone() -> None:
+    meter = Meter()
+    newest = range(0)
+    for day in range(30):
+        newest = range(100 * day, 100 * day + 150)  # fifty of them come again on the next day
+        for person in newest:
+            meter.count(Event("matched", 0.0, {"person": person}))
+        meter.settle(newest)
+    assert meter.summary()["people"] == 30 * 100 + 50
+    assert meter._people == set(newest)
+
+
 def test_the_fake_network_tells_the_walkers_apart() -> None:
     crops = np.stack([np.full((32, 16), shade, np.uint8) for shade in (170, 205, 240)])
     assert np.allclose(embed(crops), np.eye(3), atol=0.01)
