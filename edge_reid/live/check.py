@@ -84,10 +84,10 @@ def _outputs(options: Options) -> list[str]:
     if options.events is None and (options.webhook or options.mqtt):
         raise UserError("--webhook and --mqtt send what is in the file of events; give --events FILE, too")
     if options.web:
-        import edge_reid.web.server  # noqa: F401 (the extra may be missing)
+        from edge_reid.web.server import listen  # the extra may be missing
 
         host, port = page_address(options)
-        given_token(options.web_token)
+        listen(host, port, given_token(options.web_token)).close()
         lines.append(f"page: on {host}, port {port}")
     if not options.headless:
         lines.append("window: yes" if can_show() else "window: no display here, headless")

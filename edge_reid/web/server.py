@@ -65,23 +65,10 @@ def serve(board: Board, desk: Desk, host: str, port: int, token: str | None) -> 
         token: what opens the page, see `edge_reid.web.keys.given_token`; None makes one up.
 
     Raises:
-        UserError: the address is not this machine's, the port is in use, or others than this machine could ask and
-            no token was given.
+        UserError: see `listen`.
     """
-    listener = _listen(host, port)
+    listener = listen(host, port, token)
     address, port = listener.getsockname()[:2]
-    if not ipaddress.ip_address(address).is_loopback:
-        if token is None:
-            listener.close()
-            raise UserError(
-                f"{host}: others than this machine can reach this address; set {ENVIRONMENT} or name a token file, "
-                "or serve on 127.0.0.1"
-            )
-        log.warning(
-            "the page on %s is not encrypted (no TLS): whoever reads the network reads it too; "
-            "safer is 127.0.0.1 and, elsewhere, ssh -L %d:127.0.0.1:%d",
-            host, port, port,
-        )  # fmt: skip
     routes = Routes(board, desk)
     keys = Keys(token if token is not None else (made_up := secrets.token_urlsafe(24)))
     guard = Middleware(Guard, keys=keys, open_paths=OPEN_PATHS, cookie=f"edge_reid_{port}")
@@ -121,6 +108,30 @@ class _Connection(H11Protocol):
         if len(self.connections) > MOST_CONNECTIONS:
             transport.abort()
         self.timeout_keep_alive_task = self.loop.call_later(FIRST_REQUEST_SECONDS, self.timeout_keep_alive_handler)
+
+
+def listen(host: str, port: int, token: str | None) -> socket.socket:
+    """A listening socket for a page; warns where others than this machine can reach it. The arguments are `serve`'s.
+
+    Raises:
+        UserError: the address is not this machine's, the port is in use, or others than this machine could ask and
+            no token was given.
+    """
+    listener = _listen(host, port)
+    address, port = listener.getsockname()[:2]
+    if not ipaddress.ip_address(address).is_loopback:
+        if token is None:
+            listener.close()
+            raise UserError(
+                f"{host}: others than this machine can reach this address; set {ENVIRONMENT} or name a token file, "
+                "or serve on 127.0.0.1"
+            )
+        log.warning(
+            "the page on %s is not encrypted (no TLS): whoever reads the network reads it too; "
+            "safer is 127.0.0.1 and, elsewhere, ssh -L %d:127.0.0.1:%d",
+            host, port, port,
+        )  # fmt: skip
+    return listener
 
 
 def _listen(host: str, port: int) -> socket.socket:

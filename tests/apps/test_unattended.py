@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,12 +18,15 @@ import httpx
 import numpy as np
 import pytest
 
+from edge_reid.errors import UserError
 from edge_reid.events.schema import parse as parse_event
 from edge_reid.gallery.sqlite import SqliteGallery
 from edge_reid.live.check import check
 from edge_reid.live.networks import open_networks
 from edge_reid.live.options import Options
+from edge_reid.live.run import run as follow
 from edge_reid.types import MODALITIES
+from edge_reid.web.keys import ENVIRONMENT
 
 ROOT = Path(__file__).parents[2]
 
@@ -101,6 +105,11 @@ def running(folder: Path, videos: Path, **options: Any) -> Iterator[App]:
         app.process.wait()
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
 def test_who_is_on_the_page_can_be_named_and_forgotten(videos: Path, tmp_path: Path) -> None:
     with running(tmp_path, videos, web=True, web_address="127.0.0.1:0") as app:
         line = app.wait_for(lambda: next((one for one in app.errors.splitlines() if "page at" in one), ""))
@@ -173,11 +182,13 @@ def test_killed_at_any_moment_nothing_committed_is_lost(videos: Path, tmp_path: 
 def test_a_check_says_what_a_run_would_do_and_leaves_nothing(videos: Path, tmp_path: Path) -> None:
     options = Options(
         visible=str(videos / "visible.avi"), thermal=str(videos / "thermal.avi"), gallery=tmp_path / "people.sqlite",
-        events=tmp_path / "events.jsonl", web=True, detector="motion?every=2", check=True,
+        events=tmp_path / "events.jsonl", web=True, web_address=f"127.0.0.1:{free_port()}",
+        detector="motion?every=2", check=True,
     )  # fmt: skip
     lines = check(options)
+    assert lines == check(options), "a look takes nothing: the page's port is free again"
     told = "\n".join(lines)
-    for words in ("visible network: ", "320 x 240, 8 bits, 10.0 frames", "one frame in 2", "to be made", "port 8080"):
+    for words in ("visible network: ", "320 x 240, 8 bits, 10.0 frames", "one frame in 2", "to be made", "page: on "):
         assert words in told
     assert list(tmp_path.iterdir()) == []
 
@@ -193,6 +204,7 @@ def test_a_check_says_what_a_run_would_do_and_leaves_nothing(videos: Path, tmp_p
         ({"homography": Path("nowhere.json")}, "nowhere.json"),
         ({"events": Path("/proc/e.jsonl")}, "--events"),
         ({"web": True, "web_address": "8080"}, "--web-address"),
+        ({"web": True, "web_address": "203.0.113.7:0"}, "203.0.113.7 port 0"),
         ({"webhook": "http://127.0.0.1/"}, "--events FILE"),
         ({"mqtt": "tcp://x", "events": Path("e.jsonl")}, "mqtt"),
         ({"record": Path("out.txt")}, "out.txt"),
@@ -211,6 +223,40 @@ def test_a_check_names_what_is_wrong_in_one_line(changes: dict[str, Any], messag
         check(Options(**good | changes))
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_check_and_a_run_refuse_an_address_of_the_page_in_the_same_words(
+    videos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(ENVIRONMENT, raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = f"127.0.0.1:{other.getsockname()[1]}"
+        for address, message in (
+            (taken, "address already in use; choose another"),
+            ("0.0.0.0:0", f"set {ENVIRONMENT} or name a token file"),
+        ):
+            options = Options(
+                visible=str(videos / "visible.avi"), thermal=str(videos / "thermal.avi"), headless=True, max_frames=1,
+                web=True, web_address=address,
+            )  # fmt: skip
+            told = []
+            for refused in (check, follow):
+                with pytest.raises(UserError, match=message) as error:
+                    refused(options)
+                told.append(str(error.value))
+            assert told[0] == told[1]
+
+
+def test_a_check_warns_as_a_run_does_that_others_can_reach_the_page(
+    videos: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(ENVIRONMENT, "correct-horse-battery-staple")
+    check(
+        Options(
+            visible=str(videos / "visible.avi"), thermal=str(videos / "thermal.avi"), web=True, web_address="0.0.0.0:0"
+        )
+    )
+    assert "not encrypted" in caplog.text
 
 
 @pytest.mark.parametrize("threshold", [0.1, 0.9])
