@@ -6,6 +6,7 @@ import contextlib
 import ipaddress
 import re
 import socket
+from functools import partial
 
 from pydantic import BaseModel
 from starlette.datastructures import MutableHeaders
@@ -62,7 +63,7 @@ class Guard:
         if (path, method) == ("/login", "POST"):
             answer: ASGIApp | None = self._foreign(request) or await self._login(request)
         elif (path, method) == ("/logout", "POST"):
-            answer = self._foreign(request) or self._logout()
+            answer = self._foreign(request) or self._logout(request)
         else:
             answer = self._foreign(request) or self._stranger(request)
         await (answer or self._app)(scope, receive, send_with_headers)
@@ -86,14 +87,17 @@ class Guard:
         """A refusal of who has neither the token nor a session."""
         if request.scope["path"] in self._open and request.method in READING:
             return None
+        request.state.admitted = lambda: True  # asked again by answers that go on and on
         kind, _, token = request.headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer":
             try:
                 return None if self._keys.opens(token.strip(), _address(request)) else _wrong()
             except TooManyWrong:
                 return _too_many()
-        if not self._keys.admits(request.cookies.get(self._cookie, "")):
+        session = request.cookies.get(self._cookie, "")
+        if not self._keys.admits(session):
             return refusal(401, "sign in with the token first")
+        request.state.admitted = partial(self._keys.admits, session)
         # the browser adds the cookie by itself, so that somebody else's page might be asking
         if request.method not in READING and "origin" not in request.headers:
             return refusal(403, "changes need an Origin header or the token")
@@ -116,7 +120,8 @@ class Guard:
         )
         return response
 
-    def _logout(self) -> Response:
+    def _logout(self, request: Request) -> Response:
+        self._keys.end(request.cookies.get(self._cookie, ""))
         response = Response(status_code=204)
         response.delete_cookie(self._cookie, httponly=True, samesite="strict")
         return response

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import secrets
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
@@ -21,6 +22,9 @@ MOST_WRONG, WRONG_SECONDS = 10, 60.0
 """Wrong tokens that an address may try within a time."""
 
 MOST_ADDRESSES = 1024
+
+MOST_ENDED = 1024
+"""Sessions that were ended before their time and are remembered, so that they stay ended."""
 
 
 class TooManyWrong(Exception):  # noqa: N818 (an answer, not a fault)
@@ -56,7 +60,10 @@ def _read(file: Path) -> str:
 
 
 class Keys:
-    """Checks tokens and sessions. A session is a signed date of expiry: it needs no memory and dies with the token."""
+    """Checks tokens and sessions. A session is a signed date of expiry: only one that was ended needs memory.
+
+    It dies with the token, and outlives a restart with the same one; that forgets also which sessions were ended.
+    """
 
     def __init__(self, token: str, clock: Callable[[], float] = time.time) -> None:
         """Take the token that opens the page."""
@@ -64,6 +71,7 @@ class Keys:
         self._secret = hmac.digest(token.encode(), b"edge-reid page session", "sha256")
         self._clock = clock
         self._wrong: OrderedDict[str, deque[float]] = OrderedDict()
+        self._ended: set[str] = set()
 
     def opens(self, token: str, address: str) -> bool:
         """Whether this is the token; in the same time for every wrong one.
@@ -88,17 +96,32 @@ class Keys:
 
     def session(self) -> str:
         """A new session, to be kept by the viewer."""
-        expires = str(int(self._clock() + SESSION_SECONDS))
-        return f"{expires}.{self._signature(expires)}"
+        # two that begin in one second are two: one may be ended without the other
+        signed = f"{int(self._clock() + SESSION_SECONDS)}.{secrets.token_hex(8)}"
+        return f"{signed}.{self._signature(signed)}"
 
     def admits(self, session: str) -> bool:
         """Whether a session is one of ours and not over."""
-        expires, _, signature = session.partition(".")
-        right = hmac.compare_digest(signature.encode(), self._signature(expires).encode())
-        return right and self._clock() < int(expires)
+        signed, _, signature = session.rpartition(".")
+        right = hmac.compare_digest(signature.encode(), self._signature(signed).encode())
+        return right and session not in self._ended and self._clock() < _expiry(session)
 
-    def _signature(self, expires: str) -> str:
-        return hmac.new(self._secret, expires.encode(), "sha256").hexdigest()
+    def end(self, session: str) -> None:
+        """Admit a session no more, wherever it is kept; nothing happens to what is none."""
+        if not self.admits(session):
+            return
+        self._ended = {ended for ended in self._ended if self._clock() < _expiry(ended)} | {session}
+        if len(self._ended) > MOST_ENDED:
+            # who signs in and out by the thousand makes everyone sign in again, but revives no session
+            self._secret = secrets.token_bytes(32)
+            self._ended.clear()
+
+    def _signature(self, signed: str) -> str:
+        return hmac.new(self._secret, signed.encode(), "sha256").hexdigest()
+
+
+def _expiry(session: str) -> int:
+    return int(session.partition(".")[0])
 
 
 def _digest(token: str) -> bytes:

@@ -140,13 +140,13 @@ class Routes:
             return Response(status_code=204)
         return Response(encoded.jpeg, media_type="image/jpeg", headers={"Picture-Number": str(encoded.number)})
 
-    async def _live(self, _: Request) -> Response:
-        return StreamingResponse(self._states(), media_type="text/event-stream")
+    async def _live(self, request: Request) -> Response:
+        return StreamingResponse(self._states(request.state.admitted), media_type="text/event-stream")
 
-    async def _states(self) -> AsyncIterator[bytes]:
+    async def _states(self, admitted: Callable[[], bool]) -> AsyncIterator[bytes]:
         """The state again and again; a viewer who reads slowly misses some, and nothing is kept for them."""
         yield b"retry: 2000\n\n"
-        while not self._stopping:
+        while not self._stopping and admitted():
             if self._state[0] + STATE_PERIOD / 2 < time.monotonic():
                 told = json.dumps(now_words(self._board), separators=(",", ":"))
                 self._state = (time.monotonic(), f"data: {told}\n\n".encode())

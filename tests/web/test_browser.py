@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from stage import TOKEN, Memory, now, picture, playing, stage, until
+from stage import TOKEN, Memory, get, now, picture, playing, stage, until
 
 from edge_reid.web.board import Board, CameraNow
 from edge_reid.web.server import Server, serve
@@ -237,9 +237,19 @@ def test_who_has_no_token_is_asked_for_one(chromium: webdriver.Chrome) -> None:
         chromium.execute_script("document.getElementById('token').value = ''")
         press(chromium, TOKEN, Keys.ENTER)
         assert until(lambda: text(chromium, "health") == "Running")
+        copied = {cookie["name"]: cookie["value"] for cookie in chromium.get_cookies()}
+        assert get(server.url + "api/people", cookies=copied).status_code == 200
+        first = chromium.current_window_handle
+        chromium.switch_to.new_window("tab")
+        chromium.get(server.url)
+        assert until(lambda: text(chromium, "health") == "Running")
         tab_to(chromium, "Sign out")
         press(chromium, Keys.ENTER)
         assert until(lambda: text(chromium, "health") == "Signed out")
+        assert get(server.url + "api/people", cookies=copied).status_code == 401
+        chromium.close()
+        chromium.switch_to.window(first)
+        assert until(lambda: text(chromium, "health") == "Signed out"), "in every tab"
         assert not chromium.find_element(By.ID, "content").is_displayed()
         chromium.refresh()
         assert until(lambda: focused(chromium) == "Token")
@@ -261,6 +271,10 @@ def test_trouble_is_shown_and_the_page_comes_back_by_itself(chromium: webdriver.
         port = int(server.url.rstrip("/").rpartition(":")[2])
         server.close()
         assert until(lambda: text(chromium, "health") == "Connection lost, trying again")
+        tab_to(chromium, "Sign out")
+        press(chromium, Keys.ENTER)
+        assert until(lambda: text(chromium, "toast") == "The app does not answer.")
+        assert chromium.find_element(By.ID, "content").is_displayed(), "nobody is told to be signed out who is not"
         board = Board()
         server = serve(board, desk, "127.0.0.1", port, TOKEN)
         board.publish(now())

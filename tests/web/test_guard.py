@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+from itertools import islice
 from pathlib import Path
 
 import httpx
@@ -44,10 +45,30 @@ def test_a_session_is_a_strict_cookie_that_does_not_hold_the_token(url: str) -> 
     assert get(url + "/api/people", headers={"Cookie": f"{name}={value}0"}).status_code == 401
 
 
-def test_signing_out_takes_the_cookie_away(browser: httpx.Client) -> None:
+def test_signing_out_ends_this_session_wherever_its_cookie_is(browser: httpx.Client, url: str) -> None:
+    copied = dict(browser.cookies)
+    with Client(base_url=url) as other:
+        assert other.post("/login", json={"token": TOKEN}).status_code == 204
+        assert browser.get("/api/people").status_code == 200
+        assert browser.post("/logout").status_code == 204
+        assert not browser.cookies
+        assert browser.get("/api/people").status_code == 401
+        assert get(url + "/api/people", cookies=copied).status_code == 401
+        assert other.get("/api/people").status_code == 200
+    assert post(url + "/logout").status_code == 204, "who has none may end it too"
+
+
+def test_what_goes_on_and_on_ends_with_the_session(browser: httpx.Client, url: str) -> None:
+    with browser.stream("GET", "/api/live") as told, Client(base_url=url, cookies=dict(browser.cookies)) as same:
+        states = (line for line in told.iter_lines() if line.startswith("data: "))
+        next(states)
+        assert same.post("/logout").status_code == 204
+        assert len(list(islice(states, 20))) < 20, "it ends"
+
+
+def test_another_site_cannot_sign_anyone_out(browser: httpx.Client) -> None:
+    assert browser.post("/logout", headers={"Origin": "http://evil.example"}).status_code == 403
     assert browser.get("/api/people").status_code == 200
-    assert browser.post("/logout").status_code == 204
-    assert browser.get("/api/people").status_code == 401
 
 
 def test_guessing_ends_soon_for_a_while_but_not_for_who_is_signed_in() -> None:

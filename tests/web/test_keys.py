@@ -5,7 +5,16 @@ from pathlib import Path
 import pytest
 
 from edge_reid.errors import UserError
-from edge_reid.web.keys import ENVIRONMENT, MOST_ADDRESSES, MOST_WRONG, Keys, TooManyWrong, given_token
+from edge_reid.web.keys import (
+    ENVIRONMENT,
+    MOST_ADDRESSES,
+    MOST_ENDED,
+    MOST_WRONG,
+    SESSION_SECONDS,
+    Keys,
+    TooManyWrong,
+    given_token,
+)
 
 TOKEN = "correct-horse-battery-staple"
 
@@ -65,8 +74,33 @@ def test_a_made_up_session_is_none(forged: str) -> None:
 
 def test_a_session_cannot_be_prolonged() -> None:
     keys = Keys(TOKEN)
-    expires, _, signature = keys.session().partition(".")
-    assert not keys.admits(f"{int(expires) + 1}.{signature}")
+    expires, _, signed = keys.session().partition(".")
+    assert not keys.admits(f"{int(expires) + 1}.{signed}")
+
+
+def test_a_session_that_was_ended_stays_so_and_no_other_does() -> None:
+    keys = Keys(TOKEN, Clock())
+    ended, other = keys.session(), keys.session()
+    keys.end(ended)
+    keys.end("9999999999.00.00")
+    assert not keys.admits(ended)
+    assert keys.admits(other)
+
+
+def test_signing_in_and_out_for_ever_needs_no_more_memory_and_revives_nothing() -> None:
+    clock = Clock()
+    keys = Keys(TOKEN, clock)
+    first = keys.session()
+    keys.end(first)
+    for _ in range(MOST_ENDED):
+        keys.end(keys.session())
+    assert len(keys._ended) <= MOST_ENDED
+    assert not keys.admits(first)
+    assert keys.admits(keys.session()), "who has the token signs in again"
+    keys.end(keys.session())
+    clock.time += SESSION_SECONDS
+    keys.end(keys.session())
+    assert len(keys._ended) == 1, "those whose time is over need no memory"
 
 
 def test_a_token_comes_from_a_private_file_or_from_the_environment(tmp_path: Path) -> None:

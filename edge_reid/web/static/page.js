@@ -263,8 +263,7 @@ $("login").addEventListener("submit", (event) => {
   signIn($("token").value.trim());
 });
 $("leave").addEventListener("click", async () => {
-  await attempt(() => ask("/logout", "POST"));
-  showLogin();
+  if (await attempt(() => ask("/logout", "POST"))) showLogin();
 });
 for (const button of document.querySelectorAll("[data-cancel]")) {
   button.addEventListener("click", () => button.closest("dialog").close());
