@@ -102,10 +102,10 @@ class Recording:
         if self._writer is None:
             raise UserError("--record: no frame came, so there is no video; check the sources")
         self._writer.release()
-        # OpenCV tells nobody that a disk was full, and a header may promise frames that are not there
+        # OpenCV tells nobody that a disk was full: a header may promise frames that are not there, or not be complete
         video = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)
         video.set(cv2.CAP_PROP_POS_FRAMES, self._frames - 1)
-        if not video.read()[0]:
+        if video.get(cv2.CAP_PROP_FRAME_COUNT) < self._frames or not video.read()[0]:
             raise UserError("--record: the video was not written whole; free some disk space and run again")
 
 

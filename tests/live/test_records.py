@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 
 import cv2
@@ -77,6 +78,23 @@ def test_a_recording_that_was_cut_short_is_not_passed_on(tmp_path: Path) -> None
         (temporary,) = tmp_path.iterdir()
         video._writer.release()  # type: ignore[union-attr]  # so that what a full disk leaves can be imitated
         os.truncate(temporary, temporary.stat().st_size // 2)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mp4"])
+def test_a_recording_on_a_full_disk_is_not_passed_on(suffix: str, tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with (
+            pytest.raises(UserError, match="not written whole; free some disk space"),
+            recording(tmp_path / f"out{suffix}", 10.0, patient=True) as video,
+        ):
+            assert video is not None
+            for index in range(100):
+                video.write(np.random.default_rng(index).integers(0, 255, (64, 96, 3), dtype=np.uint8), index / 10)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list(tmp_path.iterdir()) == []
 
 
