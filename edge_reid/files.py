@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,6 +75,33 @@ def refuse_existing(path: Path, *, overwrite: bool, marker: str) -> None:
             f"{path}: --overwrite replaces only what this command wrote (there is no {marker} in it); "
             "choose another output or remove it yourself"
         )
+
+
+def lock(path: Path, what: str) -> int:
+    """The open lock file of `path`, which no other process holds; the system frees it when this one ends.
+
+    Args:
+        path: what is to be written; the lock file lies hidden beside it.
+        what: is written there, for a message.
+
+    Raises:
+        UserError: another process holds it.
+        OSError: the lock file cannot be written.
+    """
+    handle = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o640)
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        raise UserError(f"{path}: another process writes its {what} there; choose another file or end it") from error
+    return handle
 
 
 def sha256(path: Path) -> str:

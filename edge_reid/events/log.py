@@ -7,7 +7,6 @@ import json
 import os
 import re
 import stat
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from edge_reid.errors import UserError
+from edge_reid.files import lock
 
 BEGINNING = b'{"schema": '
 """How every line begins: what does not is none of our files, and is neither cut nor appended to."""
@@ -62,7 +62,7 @@ class EventLog:
         self._lock = threading.RLock()
         try:
             self._open()
-            self._lock_file = _locked(path)
+            self._lock_file = lock(path, "events")
             self._repair()
         except (OSError, UserError) as error:
             self._shut()
@@ -191,24 +191,6 @@ class EventLog:
         if self._file is not None:
             os.close(self._file)
             self._file = None
-
-
-def _locked(path: Path) -> int:
-    """The open lock file of a log, which no other process holds; the system frees it when this one ends."""
-    handle = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o640)
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(handle)
-        raise UserError(f"{path}: another process writes its events there; choose another file or end it") from error
-    return handle
 
 
 def _id_of(line: bytes) -> str:
