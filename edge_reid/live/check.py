@@ -13,9 +13,10 @@ from edge_reid.gallery.cipher import read_key
 from edge_reid.gallery.sqlite import SqliteGallery
 from edge_reid.live.networks import Networks, open_networks
 from edge_reid.live.options import Options
+from edge_reid.live.parts import pattern
+from edge_reid.live.recording import refuse_recording
 from edge_reid.live.records import refuse_other_than_tracks
 from edge_reid.live.run import open_detectors, page_address
-from edge_reid.live.video import FORMATS
 from edge_reid.live.window import can_show
 from edge_reid.web.keys import given_token
 
@@ -69,6 +70,7 @@ def _gallery(options: Options, networks: Networks) -> str:
 
 def _outputs(options: Options) -> list[str]:
     lines = []
+    refuse_recording(options.record, options.record_gigabytes)
     for name in ("events", "record", "tracks"):
         path: Path | None = getattr(options, name)
         if path is not None:
@@ -77,9 +79,9 @@ def _outputs(options: Options) -> list[str]:
             _writable(path, f"--{name}")
             if name == "tracks":
                 refuse_other_than_tracks(path)
-            lines.append(f"{name}: {path}")
-    if options.record is not None and options.record.suffix.lower() not in FORMATS:
-        raise UserError(f"--record {options.record}: unknown kind of video; end the name in {' or '.join(FORMATS)}")
+            in_parts = name == "record" and options.record_gigabytes is not None
+            bound = f", of {options.record_gigabytes:g} GB together at most" if in_parts else ""
+            lines.append(f"{name}: {pattern(path) if in_parts else path}{bound}")
     lines += [f"events also to: {name}" for name in _receivers(options)]
     if options.events is None and (options.webhook or options.mqtt):
         raise UserError("--webhook and --mqtt send what is in the file of events; give --events FILE, too")

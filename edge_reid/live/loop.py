@@ -15,8 +15,8 @@ from edge_reid.live.desk import Desk
 from edge_reid.live.drawing import Canvas, Image
 from edge_reid.live.meter import Meter
 from edge_reid.live.presence import Presence
+from edge_reid.live.recording import Recording
 from edge_reid.live.records import TrackFiles
-from edge_reid.live.video import Recording
 from edge_reid.live.window import Window
 from edge_reid.machine_state import hottest
 from edge_reid.people.identities import Identities

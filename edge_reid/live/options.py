@@ -18,6 +18,9 @@ from edge_reid.toml import read_toml
 MOST_HOURS = 24 * 36_500
 """A hundred years: who wants people remembered for ever says so."""
 
+LEAST_GIGABYTES = 0.1
+"""Below, a second of pictures would be more than a part."""
+
 _LATER = "\0"
 """Stands in a file's place for what the command line has to say."""
 
@@ -76,6 +79,9 @@ class Options:
     """Publish events to this broker, mqtt[s]://HOST[:PORT][/PREFIX], queued likewise."""
     record: Path | None = None
     """Write the annotated video here (.avi or .mp4)."""
+    record_gigabytes: float | None = None
+    """Write it in parts, FILE-20261122T051000Z.avi, of an hour at most, and remove the oldest so that all together
+    stay below so many gigabytes; inf removes none."""
     tracks: Path | None = None
     """Write tracks (MOT text) and links into this folder, replacing it."""
     web: bool = False
@@ -99,6 +105,8 @@ class Options:
             raise UserError("--max-frames needs at least 1")
         if self.threshold is not None and not -1 <= self.threshold <= 1:
             raise UserError("--threshold is a cosine; it needs a number from -1 to 1")
+        if self.record_gigabytes is not None and not self.record_gigabytes >= LEAST_GIGABYTES:
+            raise UserError(f"--record-gigabytes needs at least {LEAST_GIGABYTES}")
         if not 0 < self.forget_after_hours <= MOST_HOURS:
             raise UserError(f"--forget-after-hours needs more than 0 and at most {MOST_HOURS}")
         days = self.forget_named_after_days

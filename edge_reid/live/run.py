@@ -25,10 +25,11 @@ from edge_reid.live.drawing import Image
 from edge_reid.live.loop import Loop, Outputs
 from edge_reid.live.networks import Networks, open_networks, say
 from edge_reid.live.options import Options
+from edge_reid.live.parts import pattern
 from edge_reid.live.publish import now_of
+from edge_reid.live.recording import recording
 from edge_reid.live.records import track_files
 from edge_reid.live.service import notify
-from edge_reid.live.video import recording
 from edge_reid.live.window import Window, can_show
 from edge_reid.people.detection import Detector, load_detector
 from edge_reid.people.identities import Identities
@@ -59,8 +60,9 @@ def work(options: Options, networks: Networks) -> dict[str, Json]:
         stack.callback(visible.close)
         thermal = open_source(options.thermal, "thermal", offline=options.offline)
         stack.callback(thermal.close)
+        rate = max(visible.rate, thermal.rate)
         record = stack.enter_context(
-            recording(options.record, max(visible.rate, thermal.rate), patient=options.offline)
+            recording(options.record, rate, patient=options.offline, gigabytes=options.record_gigabytes)
         )
         tracks = stack.enter_context(track_files(options.tracks))
         window = None if options.headless else _window()
@@ -205,7 +207,8 @@ def _stopping() -> Iterator[threading.Event]:
 
 
 def _summary(options: Options, loop: Loop) -> dict[str, Json]:
-    files = {"events": options.events, "record": options.record, "tracks": options.tracks, "gallery": options.gallery}
+    record = options.record if options.record is None or options.record_gigabytes is None else pattern(options.record)
+    files = {"events": options.events, "record": record, "tracks": options.tracks, "gallery": options.gallery}
     health = {modality: source.health() for modality, source in loop.pairing.sources.items()}
     summary = loop.meter.summary() | {
         "cameras": {

@@ -53,6 +53,16 @@ def test_two_videos_become_events_tracks_and_a_picture_of_who_is_who(videos: Pat
     assert (tmp_path / "tracks" / "links.txt").read_text().count("\n") > 60
 
 
+def test_a_recording_in_parts_is_the_same_in_files_named_for_their_time(videos: Path, tmp_path: Path) -> None:
+    summary = work(
+        videos / "visible.avi", videos / "thermal.avi", offline=True, record=tmp_path / "out.avi", record_gigabytes=0.1
+    )
+    assert summary["files"] == {"record": str(tmp_path / "out-*.avi")}
+    (part,) = tmp_path.glob("out-*.avi")
+    assert cv2.VideoCapture(str(part)).get(cv2.CAP_PROP_FRAME_COUNT) == 60
+    assert sorted(tmp_path.iterdir()) == [tmp_path / ".out.avi.lock", part]
+
+
 @pytest.mark.parametrize(("down", "matches"), [(0.0, 3), (120.0, 0)])
 def test_people_at_different_places_are_not_matched(videos: Path, tmp_path: Path, down: float, matches: int) -> None:
     shift = np.array([[1.0, 0.0, 10.0], [0.0, 1.0, down], [0.0, 0.0, 1.0]])

@@ -208,6 +208,7 @@ def test_a_check_says_what_a_run_would_do_and_leaves_nothing(videos: Path, tmp_p
         ({"webhook": "http://127.0.0.1/"}, "--events FILE"),
         ({"mqtt": "tcp://x", "events": Path("e.jsonl")}, "mqtt"),
         ({"record": Path("out.txt")}, "out.txt"),
+        ({"record_gigabytes": 1.0}, "give --record FILE"),
         ({"gallery": Path("/proc/people.sqlite")}, "--gallery"),
         ({"engine": "tensorrt"}, "tensorrt"),
         ({"tracks": ROOT / "docs"}, "--tracks"),

@@ -72,6 +72,8 @@ def test_help_shows_no_password_of_a_file(tmp_path: Path, capsys: pytest.Capture
         ("forget_named_after_days = -1", "--forget-named-after-days"),
         ("threshold = 2.0", "--threshold"),
         ("max_frames = 0", "--max-frames"),
+        ("record_gigabytes = 0.01", "--record-gigabytes needs at least 0.1"),
+        ("record_gigabytes = nan", "--record-gigabytes"),
     ],
 )
 def test_a_wrong_entry_is_one_line_that_names_it(text: str, message: str, tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from walkers import Film, embed
 from edge_reid.errors import UserError
 from edge_reid.live.drawing import Canvas, color_of, plain
 from edge_reid.live.meter import Meter
+from edge_reid.live.recording import MOST_WAITING, Recording, recording
 from edge_reid.live.records import track_files
-from edge_reid.live.video import MOST_WAITING, Recording, recording
+from edge_reid.live.video import Video
 from edge_reid.people.view import Couple, Event, Expected, Sighting, View
 from edge_reid.types import Modality
 
@@ -34,7 +35,7 @@ def view() -> View:
 
 
 def test_a_recording_that_is_behind_drops_and_never_holds_up_a_live_run(tmp_path: Path) -> None:
-    video = Recording(tmp_path / "out.avi", 100.0, patient=False)
+    video = Recording(Video(tmp_path / "out.avi", 100.0), patient=False)
     picture = np.full((480, 640, 3), 80, np.uint8)
     for index in range(20 * MOST_WAITING):
         video.write(picture, index / 10)  # ten frames each to encode
@@ -76,7 +77,7 @@ def test_a_recording_that_was_cut_short_is_not_passed_on(tmp_path: Path) -> None
             video.write(np.random.default_rng(index).integers(0, 255, (64, 64, 3), dtype=np.uint8), index / 10)
         video.stop()
         (temporary,) = tmp_path.iterdir()
-        video._writer.release()  # type: ignore[union-attr]  # so that what a full disk leaves can be imitated
+        video._video._writer.release()  # type: ignore[union-attr]  # so that what a full disk leaves can be imitated
         os.truncate(temporary, temporary.stat().st_size // 2)
     assert list(tmp_path.iterdir()) == []
 
