@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip("psycopg")
-pgserver = pytest.importorskip("pgserver")
+pytest.importorskip("pgserver")
+import pgserver
 import psycopg
 
 from edge_reid.fleet.address import Address, connected
