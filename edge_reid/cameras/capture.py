@@ -80,7 +80,10 @@ class VideoCapture:
             raise UserError(f"{source.name}: does not open; {remedy}")
         rate = video.get(cv2.CAP_PROP_FPS)
         self.rate = source.options.fps or (rate if 0.0 < rate <= 240.0 else DEFAULT_RATE)
-        self.recorded = source.kind == "file" or (source.kind == "http" and video.get(cv2.CAP_PROP_FRAME_COUNT) > 0)
+        frames = video.get(cv2.CAP_PROP_FRAME_COUNT)
+        self.announced = int(max(frames, 0.0))
+        """Pictures that there are by the header, which may be wrong; 0 where it does not say."""
+        self.recorded = source.kind == "file" or (source.kind == "http" and frames > 0)
         if int(video.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT)) == GREY_16:
             # OpenCV would keep the upper byte only: a room's 900 counts become four shades of grey
             video.set(cv2.CAP_PROP_CONVERT_RGB, 0)
@@ -97,6 +100,11 @@ class VideoCapture:
         """The next picture, or None."""
         first, self._first = self._first, None
         return first or self._take()
+
+    def skip(self) -> bool:
+        """Pass over the next picture, which is decoded and not taken out; false when there is none."""
+        first, self._first = self._first, None
+        return first is not None or self._video.grab()
 
     def close(self) -> None:
         """Release the device or file."""
@@ -187,6 +195,16 @@ def open_capture(source: SourceUri) -> Capture:
     return _open(source)
 
 
+def open_video(source: SourceUri) -> VideoCapture:
+    """Open a video file.
+
+    Raises:
+        UserError: it does not open, or holds no picture.
+    """
+    video = cv2.VideoCapture(source.target, cv2.CAP_FFMPEG)
+    return VideoCapture(video, source, "give a video file that FFmpeg can decode")
+
+
 def check_backend(source: SourceUri) -> None:
     """Refuse what this OpenCV can never open, however long one waits.
 
@@ -215,7 +233,7 @@ def _open(source: SourceUri) -> Capture:
         case "folder":
             return FolderCapture(source)
         case "file":
-            video, remedy = cv2.VideoCapture(source.target, cv2.CAP_FFMPEG), "give a video file that FFmpeg can decode"
+            return open_video(source)
         case "v4l2":
             video, remedy = _device(source), "check the cable, the index and who else uses the camera"
         case "csi":

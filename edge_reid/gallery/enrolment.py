@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_reid.bundle import Bundle, MatchingRule
-from edge_reid.engines import load_engine
+from edge_reid.engines import Engine, load_engine
 from edge_reid.errors import UserError
 from edge_reid.gallery.base import Prototype
 from edge_reid.gallery.records import Person
@@ -95,12 +95,14 @@ def open_embed(bundle: Bundle, modality: Modality) -> Iterator[Embed]:
     Raises:
         UserError: see `edge_reid.engines.load_engine`.
     """
+    with contextlib.closing(load_engine(bundle, modality)) as engine:
+        yield comparable(bundle, engine)
+
+
+def comparable(bundle: Bundle, engine: Engine) -> Embed:
+    """What an engine of the bundle embeds, as vectors that the gallery holds."""
     rule = bundle.manifest.matching
-    engine = load_engine(bundle, modality)
-    try:
-        yield engine.embed if rule is None else rule.comparing(engine.embed, modality)
-    finally:
-        engine.close()
+    return engine.embed if rule is None else rule.comparing(engine.embed, engine.modality)
 
 
 def single_prototypes(shots: Sequence[Shot], modality: Modality, embed: Embed, time: float) -> list[Prototype]:
