@@ -17,6 +17,7 @@ from edge_reid.commands import (
     Data,
     Demo,
     Doctor,
+    Embed,
     Evaluate,
     Export,
     Fleet,
@@ -45,6 +46,7 @@ Command = (
     | Annotated[CalibrateMatching, subcommand("calibrate-matching")]
     | Annotated[Gallery, subcommand("gallery")]
     | Annotated[Fleet, subcommand("fleet")]
+    | Annotated[Embed, subcommand("embed")]
     | Annotated[Doctor, subcommand("doctor")]
 )
 

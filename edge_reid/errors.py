@@ -33,6 +33,7 @@ _EXTRA_OF = {
     "openvino": "openvino",
     "paho": "mqtt",
     "prometheus_client": "web",
+    "pyarrow": "archive",
     "starlette": "web",
     "tensorrt": "tensorrt",
     "uvicorn": "web",

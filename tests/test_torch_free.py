@@ -93,3 +93,9 @@ def test_a_command_that_needs_torch_says_what_to_install(device: Path, tmp_path:
     asked = run(device, "-m", "edge_reid.cli", "evaluate", "reference", tmp_path, cwd=tmp_path)
     assert asked.returncode == 2
     assert asked.stderr.strip().splitlines()[-1].startswith("edge-reid: torch is not installed; pip install")
+
+
+def test_embed_says_what_to_install(device: Path, tmp_path: Path) -> None:
+    words = ["embed", tmp_path, "--out", "out", "--modality", "visible"]
+    asked = run(device, "-m", "edge_reid.cli", *words, cwd=tmp_path)
+    assert asked.stderr == "edge-reid: pyarrow is not installed; pip install 'edge-reid[archive]'\n"

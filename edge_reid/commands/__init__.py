@@ -6,6 +6,7 @@ device needs work without torch.
 
 from edge_reid.commands.benchmark import Benchmark
 from edge_reid.commands.bundles import Compile, Doctor
+from edge_reid.commands.embed import Embed
 from edge_reid.commands.export import Export, Quantize
 from edge_reid.commands.fleet import Fleet
 from edge_reid.commands.gallery import Gallery
@@ -22,6 +23,7 @@ __all__ = [
     "Data",
     "Demo",
     "Doctor",
+    "Embed",
     "Evaluate",
     "Export",
     "Fleet",
