@@ -215,7 +215,8 @@ def space_of(connection: Connection[Any], bundle: Bundle) -> tuple[int, int]:
     row = connection.execute(sql.SPACE, {"space": bundle.space, "dimension": dimension}).fetchone()
     if row is None:
         raise UserError(
-            f"the fleet does not have model {bundle.space} yet; `edge-reid fleet migrate ADDRESS --bundle FOLDER` adds it"
+            f"the fleet does not have model {bundle.space} yet; "
+            "`edge-reid fleet migrate ADDRESS --bundle FOLDER` adds it"
         )
     return int(row[0]), dimension
 

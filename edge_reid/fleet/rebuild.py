@@ -52,11 +52,10 @@ def rebuild(connection: Connection[Any], space: int, embed: Mapping[Modality, Em
             if not whole:
                 continue
             vectors = embed[modality](np.stack([crop for _, crop in whole]))
+            keys = [dict(zip(("site", "gallery", "prototype", "old"), row, strict=False)) for row, _ in whole]
             with connection.transaction(), connection.cursor() as cursor:
-                cursor.executemany(sql.PUT_REBUILT, [
-                    {"site": row[0], "gallery": row[1], "prototype": row[2], "old": row[3], "space": space, "vector": vector}
-                    for (row, _), vector in zip(whole, vectors, strict=True)
-                ])  # fmt: skip
+                new = [key | {"space": space, "vector": vector} for key, vector in zip(keys, vectors, strict=True)]
+                cursor.executemany(sql.PUT_REBUILT, new)
             done += len(whole)
         last = dict(zip(("site", "gallery", "prototype"), rows[-1][:3], strict=True))
     row = connection.execute(sql.WITHOUT_PICTURE, {"space": space}).fetchone()

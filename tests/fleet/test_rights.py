@@ -152,7 +152,7 @@ def test_a_password_is_hashed_before_it_is_sent(fleet: Fleet) -> None:
     with fleet.open() as connection:
         connection.execute("SET log_statement = 'all'")
         admit(connection, login, "north", "gate-1", "geheim")
-        (stored,) = connection.execute("SELECT rolpassword FROM pg_authid WHERE rolname = %s", (login,)).fetchone() or ()
+        stored = connection.execute("SELECT rolpassword FROM pg_authid WHERE rolname = %s", (login,)).fetchall()[0][0]
     assert stored.startswith("SCRAM-SHA-256$")
     assert "geheim" not in (Path(fleet.socket) / "log").read_text()
 
@@ -171,7 +171,7 @@ def test_a_password_is_hashed_before_it_is_sent(fleet: Fleet) -> None:
     ],
 )
 def test_an_address_that_gives_something_away_is_refused_without_it(url: str, told: str) -> None:
-    with pytest.raises(UserError, match="^(the fleet's address|postgresql://.*): ") as error:
+    with pytest.raises(UserError, match=r"^(the fleet's address|postgresql://.*): ") as error:
         Address.read(url)
     assert told in str(error.value)
     assert "geheim" not in str(error.value)
@@ -205,10 +205,11 @@ def test_migrations_are_applied_once_and_guarded(fleet: Fleet) -> None:
     with fleet.open() as connection:
         assert migrate(connection) == []
         assert [version for version, *_ in migrations()] == list(range(1, len(migrations()) + 1))
-        tables = {row[0] for row in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'edge_reid'")}
+        there = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'edge_reid'")
+        tables = {table for (table,) in there}
         assert tables == {*REFERENCE_TABLES, *DISTRIBUTED_TABLES, "migration"}
         connection.execute("UPDATE migration SET sha256 = 'x' WHERE version = 2")
-        with pytest.raises(UserError, match="made by another 0002_rules.sql"):
+        with pytest.raises(UserError, match=r"made by another 0002_rules\.sql"):
             migrate(connection)
         connection.execute("INSERT INTO migration (version, name, sha256) VALUES (999, 'x', 'x')")
         with pytest.raises(UserError, match="of version 999, newer than this edge-reid; upgrade it"):

@@ -1,4 +1,4 @@
-"""The statements, parsed: each one that touches a table spread by site names the site, or is meant to ask everywhere."""
+"""The statements, parsed: each that touches a table spread by site names the site, or is meant to ask everywhere."""
 
 from __future__ import annotations
 
@@ -17,38 +17,54 @@ STATEMENTS = {name: text for name, text in vars(statements).items() if name.isup
 
 
 def parsed(text: str) -> exp.Expression:
-    tree = sqlglot.parse_one(re.sub(r"%\((\w+)\)s", r":\1", text), dialect="postgres")
+    known = re.sub(r"%\((\w+)\)s", r":\1", text).replace("<#>", "-")  # the parser knows neither psycopg nor pgvector
+    tree = sqlglot.parse_one(known, dialect="postgres")
     assert isinstance(tree, exp.Expression)
     return tree
 
 
 def tables_without_site(tree: exp.Expression) -> list[str]:
-    """The spread tables that a statement reads or writes without an equation about their site in the same query."""
-    missing = []
-    for table in tree.find_all(exp.Table):
-        if table.name not in DISTRIBUTED_TABLES:
-            continue
-        scope = table.find_ancestor(exp.Select, exp.Update, exp.Delete, exp.Insert)
-        assert scope is not None
-        if isinstance(scope, exp.Insert):
-            if "site" not in [column.name for column in scope.this.expressions]:
-                missing.append(table.name)
-            continue
-        names = {table.alias_or_name, ""} if len(list(of_scope(scope, exp.Table))) == 1 else {table.alias_or_name}
-        pinned = any(
-            isinstance(side, exp.Column) and side.name == "site" and side.table in names
-            for equation in of_scope(scope, exp.EQ)
-            for side in (equation.left, equation.right)
-        )
-        if not pinned:
-            missing.append(table.name)
-    return missing
+    """The spread tables that a statement reads or writes without their site being given, directly or by another's."""
+    tables = [table for table in tree.find_all(exp.Table) if table.name in DISTRIBUTED_TABLES]
+    scopes = {id(table): scope_of(table) for table in tables}
+    pinned: set[int] = set()
+    for table in tables:
+        scope = scopes[id(table)]
+        if isinstance(scope, exp.Insert) and "site" in [column.name for column in scope.this.expressions]:
+            pinned.add(id(table))
+    equations = [
+        (one, other)
+        for equation in tree.find_all(exp.EQ)
+        for one, other in ((equation.left, equation.right), (equation.right, equation.left))
+        if isinstance(one, exp.Column) and one.name == "site"
+    ]
+    while True:
+        more = {
+            id(table)
+            for one, other in equations
+            if (table := owner(one, tables, scopes)) is not None
+            and ((giver := owner(other, tables, scopes)) is None or id(giver) in pinned)
+        } - pinned
+        if not more:
+            return [table.name for table in tables if id(table) not in pinned]
+        pinned |= more
 
 
-def of_scope(scope: exp.Expression, kind: type[exp.Expression]) -> list[exp.Expression]:
-    """Parts of a query that belong to it and to no query inside."""
-    inner = (exp.Select, exp.Update, exp.Delete, exp.Insert)
-    return [part for part in scope.find_all(kind) if part.find_ancestor(*inner) is scope]
+def scope_of(part: exp.Expression) -> exp.Expression:
+    """The query that a part belongs to."""
+    scope = part.find_ancestor(exp.Select, exp.Update, exp.Delete, exp.Insert)
+    assert scope is not None
+    return scope
+
+
+def owner(side: exp.Expression, tables: list[exp.Table], scopes: dict[int, exp.Expression]) -> exp.Table | None:
+    """The spread table whose column this is; None for a parameter, a value, or a variable of a function."""
+    if not isinstance(side, exp.Column):
+        return None
+    scope = scope_of(side)
+    if side.table:
+        return next((table for table in tables if table.alias_or_name == side.table), None)
+    return next((table for table in tables if scopes[id(table)] is scope), None)
 
 
 @pytest.mark.parametrize("name", sorted(STATEMENTS))
