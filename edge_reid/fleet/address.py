@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import os
+import socket
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -102,6 +105,24 @@ def connected(address: Address, *, bare: bool = False) -> Iterator[psycopg.Conne
     """
     with telling(address), contextlib.closing(connect(address, bare=bare)) as connection:
         yield connection
+
+
+@contextlib.contextmanager
+def limited(connection: psycopg.Connection[Any], seconds: float) -> Iterator[None]:
+    """Break the connection if what is done with it takes longer: a server that hangs never says so."""
+
+    def hang_up() -> None:
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(handle)) as same:
+            same.shutdown(socket.SHUT_RDWR)
+
+    handle = connection.fileno()
+    timer = threading.Timer(seconds, hang_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from psycopg import Connection
 
 from edge_reid.errors import UserError
 from edge_reid.events.delivery import Told, growing_pauses
-from edge_reid.fleet.address import Address, connected
+from edge_reid.fleet.address import Address, connected, limited
 from edge_reid.fleet.push import Registered, StaleBatch, push, register, reopen, to_forget
 from edge_reid.gallery.sqlite import SqliteGallery
 
@@ -25,6 +25,9 @@ LOOK_SECONDS = 1.0
 
 ASK_SECONDS = 15.0
 """Between questions whom else to forget."""
+
+LIMIT_SECONDS = 60.0
+"""For any one of these."""
 
 
 class FleetLink:
@@ -73,16 +76,19 @@ class FleetLink:
 
     def _serve(self, connection: Connection[Any]) -> None:
         """Until the connection breaks or this is closed."""
-        me = register_gallery(connection, self._gallery)
+        with limited(connection, LIMIT_SECONDS):
+            me = register_gallery(connection, self._gallery)
         asked = float("-inf")
         while True:
             ending = self._stop.is_set()
             if time.monotonic() >= asked + ASK_SECONDS:
-                forget_for_fleet(connection, self._gallery, me)
+                with limited(connection, LIMIT_SECONDS):
+                    forget_for_fleet(connection, self._gallery, me)
                 asked = time.monotonic()
             self.waiting = self._gallery.pending()
             while self.waiting:
-                send(connection, self._gallery, me, MOST)
+                with limited(connection, LIMIT_SECONDS):
+                    send(connection, self._gallery, me, MOST)
                 self._heard()
                 self.waiting = self._gallery.pending()
             self._heard()
