@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.once import made_once
+
 # Tensors of tests are too small for threads, and threads that wait for each other crawl on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("EDGE_REID_THREADS", "1")
@@ -40,7 +42,13 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A last.pt of `sdm-mgim` at width 0.25 whose BatchNorms hold statistics, as after training."""
-    torch = pytest.importorskip("torch")
+    pytest.importorskip("torch")
+    return made_once(tmp_path_factory, "checkpoint", _write_checkpoint) / "last.pt"
+
+
+def _write_checkpoint(folder: Path) -> None:
+    import torch
+
     from edge_reid.models import build_network
     from edge_reid.recipes.sdm_mgim import SdmMgim
     from edge_reid.training.checkpoint import TrainingState, save_state
@@ -58,7 +66,6 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for modality in ("visible", "thermal"):
             images = torch.nn.functional.interpolate(torch.randn(16, 3, 16, 8) * 1.5, TINY_SIZE)
             network.head(network.maps(images, modality)[-1])
-    path = tmp_path_factory.mktemp("checkpoint") / "last.pt"
     state = TrainingState(
         recipe="sdm-mgim",
         config=recipe.as_json(),
@@ -71,8 +78,8 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         history=[],
         provenance={"data": "noise"},
     )
-    save_state(state, path)
-    return path
+    folder.mkdir()
+    save_state(state, folder / "last.pt")
 
 
 @pytest.fixture(scope="session")
@@ -84,13 +91,13 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path,
     from edge_reid_export.export import export
     from edge_reid_export.targets import chosen
 
-    out = tmp_path_factory.mktemp("export") / "bundle"
-    targets = chosen(["x86-vnni", "tensorrt"])
-    export(
-        checkpoint=tiny_checkpoint, out=out, int8=Calibration(), targets=targets, calibration=tiny_data,
-        gate=Gate(points=100, cosine=0),
-    )  # fmt: skip
-    return out
+    def make(out: Path) -> None:
+        export(
+            checkpoint=tiny_checkpoint, out=out, int8=Calibration(), targets=chosen(["x86-vnni", "tensorrt"]),
+            calibration=tiny_data, gate=Gate(points=100, cosine=0),
+        )  # fmt: skip
+
+    return made_once(tmp_path_factory, "bundle", make)
 
 
 @pytest.fixture(scope="session")
@@ -103,12 +110,13 @@ def compiled_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path)
 
     from edge_reid.bundle import Bundle
 
-    out = tmp_path_factory.mktemp("compiled") / "bundle"
-    shutil.copytree(tiny_bundle, out)
-    bundle = Bundle.open(out)
-    for wish in (Wish(), Wish(precision="fp32")):
-        compile_bundle(bundle, "openvino", wish)
-        compile_bundle(bundle, "ort", wish)
-    for wish in (Wish(), Wish(precision="fp16")):
-        compile_bundle(bundle, "ncnn", wish)
-    return out
+    def make(out: Path) -> None:
+        shutil.copytree(tiny_bundle, out)
+        bundle = Bundle.open(out)
+        for wish in (Wish(), Wish(precision="fp32")):
+            compile_bundle(bundle, "openvino", wish)
+            compile_bundle(bundle, "ort", wish)
+        for wish in (Wish(), Wish(precision="fp16")):
+            compile_bundle(bundle, "ncnn", wish)
+
+    return made_once(tmp_path_factory, "compiled", make)

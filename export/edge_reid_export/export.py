@@ -23,7 +23,7 @@ from edge_reid.matching_rule import MatchingRule
 from edge_reid.training.checkpoint import LoadedModel, load_model, write_network
 from edge_reid.types import MODALITIES, Modality, Sample
 from edge_reid_export.accuracy import Gate, Judge, Measured
-from edge_reid_export.graphs import Pictures, Source, Written, write_target
+from edge_reid_export.graphs import EXACT_STREAMS, Pictures, Source, Written, write_target
 from edge_reid_export.targets import Target, get
 
 Tell = Callable[[str], None]
@@ -78,13 +78,13 @@ def export(
         tell("FP32")
         exact = {modality: folder / f"{modality}.fp32.onnx" for modality in MODALITIES}
         for modality, path in exact.items():
-            source.write(path, modality, "apart")
+            source.write(path, modality, EXACT_STREAMS)
         files = [describe(path, modality, "onnxruntime", "fp32") for modality, path in exact.items()]
         files.append(_write_weights(folder, checkpoint))
         draft = bare_manifest(checkpoint, loaded, dataset).model_copy(update={"files": files})
         judge = Judge(draft, exact, dataset, gate) if dataset else None
         written = [
-            write_target(folder, source, target, Pictures(dataset, pools, int8 or Calibration()), judge, tell)
+            write_target(folder, source, exact, target, Pictures(dataset, pools, int8 or Calibration()), judge, tell)
             for target in targets or [get("x86-vnni")]
         ]
         manifest = _finished(draft, written, judge, _calibration(dataset, pools, int8, written), tell)

@@ -29,6 +29,9 @@ from edge_reid_export.onnx_graph import write_graph
 from edge_reid_export.parity import check_parity
 from edge_reid_export.targets import Target
 
+EXACT_STREAMS: Streams = "apart"
+"""Of a bundle's FP32 graphs."""
+
 FINETUNE_BATCH = 16
 """Crops of a step of fine-tuning."""
 
@@ -76,21 +79,17 @@ class Written(NamedTuple):
 def write_target(
     folder: Path,
     source: Source,
+    exact: Mapping[Modality, Path],
     target: Target,
     pictures: Pictures,
     judge: Judge | None,
     tell: Callable[[str], None],
 ) -> Written:
-    """Write a target's graphs into a folder and measure them."""
+    """Write a target's graphs into a folder and measure them; `exact` are the float ones with `EXACT_STREAMS`."""
     done = Written(target.name, [], [], {})
     if not (target.float16 or pictures.pools):
         return done
-    with tempfile.TemporaryDirectory() as scratch:
-        arranged = {modality: Path(scratch) / f"{modality}.onnx" for modality in MODALITIES}
-        for modality, path in arranged.items():
-            tell(f"{target.name}: {modality} graph")
-            source.write(path, modality, target.streams)
-        models = {modality: onnx.load(path) for modality, path in arranged.items()}
+    models = _arranged(source, exact, target, tell)
     if target.float16:
         paths = {modality: folder / target.file(modality, "fp16") for modality in MODALITIES}
         for modality, path in paths.items():
@@ -108,6 +107,20 @@ def write_target(
         done.measured.append(measured)
         done.layers.update(layers)
     return done
+
+
+def _arranged(
+    source: Source, exact: Mapping[Modality, Path], target: Target, tell: Callable[[str], None]
+) -> dict[Modality, onnx.ModelProto]:
+    """The float graphs as a target wants their streams."""
+    if target.streams == EXACT_STREAMS:  # PyTorch takes seconds to write a graph, and these would come out the same
+        return {modality: onnx.load(path) for modality, path in exact.items()}
+    with tempfile.TemporaryDirectory() as scratch:
+        arranged = {modality: Path(scratch) / f"{modality}.onnx" for modality in MODALITIES}
+        for modality, path in arranged.items():
+            tell(f"{target.name}: {modality} graph")
+            source.write(path, modality, target.streams)
+        return {modality: onnx.load(path) for modality, path in arranged.items()}
 
 
 def quantizer(
