@@ -32,7 +32,7 @@ def narrow(network: TwoStream, layers: Sequence[str]) -> None:
     """
     for layer in layers:
         name, *numbers = layer.split()
-        module = dict(network.named_modules()).get(name)
+        module = _found(network, name)
         own = _sizes(module) if module is not None else None
         if module is None or own is None or len(numbers) != 2 or not all(number.isdigit() for number in numbers):
             raise UserError(f"layers: the network has no layer {layer!r} to narrow; see `edge-reid prune`")
@@ -46,9 +46,17 @@ def narrow(network: TwoStream, layers: Sequence[str]) -> None:
     if layers:
         network.share_convolutions()
         with torch.no_grad():
-            shadow = copy.deepcopy(network).to("meta").eval()
-            maps = shadow.maps(torch.empty(1, 3, 64, 64, device="meta"), "visible")
+            shadow = copy.deepcopy(network).eval()
+            # where the weights are, for PyTorch's arithmetic on "meta" takes several times as long on so few pixels
+            maps = shadow.maps(torch.zeros(1, 3, 64, 64, device=next(shadow.parameters()).device), "visible")
         network.channels = tuple(each.shape[1] for each in maps)  # type: ignore[assignment]  # five of them
+
+
+def _found(network: nn.Module, name: str) -> nn.Module | None:
+    try:
+        return network.get_submodule(name)
+    except AttributeError:
+        return None
 
 
 def _sizes(module: nn.Module) -> Sizes | None:
