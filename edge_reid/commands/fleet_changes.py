@@ -209,16 +209,10 @@ def space_of(connection: Connection[Any], bundle: Bundle) -> tuple[int, int]:
     Raises:
         UserError: the fleet does not have it.
     """
-    from edge_reid.fleet import statements as sql
+    from edge_reid.fleet.push import space_number
 
     dimension = bundle.manifest.embedding_dim
-    row = connection.execute(sql.SPACE, {"space": bundle.space, "dimension": dimension}).fetchone()
-    if row is None:
-        raise UserError(
-            f"the fleet does not have model {bundle.space} yet; "
-            "`edge-reid fleet migrate ADDRESS --bundle FOLDER` adds it"
-        )
-    return int(row[0]), dimension
+    return space_number(connection, bundle.space, dimension), dimension
 
 
 def moment(seconds: float) -> str:

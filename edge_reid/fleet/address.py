@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge_reid.errors import UserError
+from edge_reid.fleet.records import is_address
 
 try:
     import psycopg
@@ -20,8 +21,6 @@ try:
     from psycopg.conninfo import conninfo_to_dict
 except ImportError as error:
     raise UserError(f"postgresql:// needs {error.name}; pip install 'edge-reid[fleet]'") from error
-
-SCHEMES = ("postgresql://", "postgres://")
 
 CONNECT_SECONDS = 5
 DEAD_SECONDS = 15
@@ -50,7 +49,7 @@ class Address:
         """
         form = "needs postgresql://USER@HOST/DATABASE"
         try:
-            parameters = dict(conninfo_to_dict(url)) if url.startswith(SCHEMES) else {}
+            parameters = dict(conninfo_to_dict(url)) if is_address(url) else {}
         except psycopg.Error as error:
             raise UserError(f"the fleet's address: {form}") from error  # libpq's message would quote a password
         if not parameters:
@@ -76,11 +75,6 @@ class Address:
             "tcp_user_timeout": 1000 * DEAD_SECONDS, "application_name": "edge-reid",
         }  # fmt: skip
         return cls(name, liveness | parameters)
-
-
-def is_address(text: str) -> bool:
-    """Whether this names a database rather than a file."""
-    return text.startswith(SCHEMES)
 
 
 def connect(address: Address, *, bare: bool = False) -> psycopg.Connection[Any]:
@@ -140,7 +134,10 @@ def told(address: Address, error: Exception) -> UserError:
     if isinstance(error, (errors.UndefinedTable, errors.InvalidSchemaName, errors.UndefinedFunction)) or (
         isinstance(error, psycopg.ProgrammingError) and "vector type not found" in text
     ):
-        return UserError(f"{address.name}: no fleet there yet; `edge-reid fleet migrate {address.name}` makes one")
+        return UserError(
+            f"{address.name}: no fleet there, or none that this login may see; `edge-reid fleet migrate` makes one, "
+            "`edge-reid fleet admit` lets a login in"
+        )
     if isinstance(error, errors.InsufficientPrivilege):
         return UserError(
             f"{address.name}: this login may not do that ({text[:120]}); `edge-reid fleet admit` gives rights"

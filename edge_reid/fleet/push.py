@@ -48,25 +48,45 @@ def register(connection: Connection[Any], gallery: str, space: str, dimension: i
     Raises:
         UserError: the login is no device's, the model is not the fleet's, or the gallery is another device's.
     """
-    login, site, device = _one(connection.execute(sql.IDENTITY))
-    if site is None or device is None:
-        raise UserError(f"login {login} is no device of the fleet; `edge-reid fleet admit SITE/DEVICE --login {login}`")
-    known = connection.execute(sql.SPACE, {"space": space, "dimension": dimension}).fetchone()
-    if known is None:
-        raise UserError(
-            f"the fleet does not have model {space} ({dimension} numbers) yet; "
-            "`edge-reid fleet migrate ADDRESS --bundle FOLDER` adds it"
-        )
-    row = {"site": site, "device": device, "gallery": gallery, "space": known[0], "history": history}
+    site, device = login_of(connection)
+    number = space_number(connection, space, dimension)
+    row = {"site": site, "device": device, "gallery": gallery, "space": number, "history": history}
     try:
         batch, had = _one(connection.execute(sql.REGISTER, row))
     except errors.InsufficientPrivilege as error:
         raise UserError(
             f"gallery {gallery} is another device's: the file was copied; give {device} a file of its own"
         ) from error
-    if had != known[0]:
+    if had != number:
         raise UserError(f"gallery {gallery} was made with another model; give {device} a new file")
-    return Registered(site, device, gallery, known[0], batch)
+    return Registered(site, device, gallery, number, batch)
+
+
+def login_of(connection: Connection[Any]) -> tuple[str, str]:
+    """Site and device of the one who has logged in.
+
+    Raises:
+        UserError: it is no device.
+    """
+    login, site, device = _one(connection.execute(sql.IDENTITY))
+    if site is None or device is None:
+        raise UserError(f"login {login} is no device of the fleet; `edge-reid fleet admit SITE/DEVICE --login {login}`")
+    return site, device
+
+
+def space_number(connection: Connection[Any], space: str, dimension: int) -> int:
+    """What the fleet calls a model.
+
+    Raises:
+        UserError: it does not have it.
+    """
+    known = connection.execute(sql.SPACE, {"space": space, "dimension": dimension}).fetchone()
+    if known is None:
+        raise UserError(
+            f"the fleet does not have model {space} ({dimension} numbers) yet; "
+            "`edge-reid fleet migrate ADDRESS --bundle FOLDER` adds it"
+        )
+    return int(known[0])
 
 
 def push(connection: Connection[Any], me: Registered, changes: Changes) -> None:

@@ -11,6 +11,13 @@ from edge_reid.types import Modality
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 """Of a site or a device."""
 
+SCHEMES = ("postgresql://", "postgres://")
+
+
+def is_address(text: str) -> bool:
+    """Whether this names a fleet's database rather than a file."""
+    return text.startswith(SCHEMES)
+
 
 @dataclass(frozen=True, order=True)
 class FleetPerson:

@@ -52,20 +52,32 @@ def _networks(options: Options, networks: Networks) -> list[str]:
 
 
 def _gallery(options: Options, networks: Networks) -> str:
-    if options.gallery is None:
+    file, address = options.memory()
+    if file is None:
         return "gallery: in memory, forgotten at the end"
-    read_key(options.gallery_key)
-    if not options.gallery.exists():
-        _writable(options.gallery, "--gallery")
-        return f"gallery: {options.gallery}, to be made"
+    fleet = "" if address is None else f", told to {_fleet(address, networks)}"
+    key = read_key(options.gallery_key)
+    if not file.exists():
+        _writable(file, "--gallery")
+        return f"gallery: {file}, to be made{fleet}"
     # as it is: for how long people are kept is not changed by a look
-    gallery = SqliteGallery(
-        options.gallery, space=networks.space, dimension=networks.dimension, key=read_key(options.gallery_key)
-    )
+    gallery = SqliteGallery(file, space=networks.space, dimension=networks.dimension, key=key)
     try:
-        return f"gallery: {options.gallery}, {gallery.count()} people"
+        return f"gallery: {file}, {gallery.count()} people{fleet}"
     finally:
         gallery.close()
+
+
+def _fleet(address: str, networks: Networks) -> str:
+    """Log in as a run would, and leave nothing there; a run would go on without the fleet."""
+    from edge_reid.fleet.address import Address, connected
+    from edge_reid.fleet.push import login_of, space_number
+
+    read = Address.read(address)
+    with connected(read) as connection:
+        site, device = login_of(connection)
+        space_number(connection, networks.space, networks.dimension)
+    return f"{read.name} as {site}/{device}"
 
 
 def _outputs(options: Options) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import tyro
 from pydantic import ConfigDict
 
 from edge_reid.errors import UserError
+from edge_reid.fleet.records import is_address
 from edge_reid.toml import read_toml
 
 MOST_HOURS = 24 * 36_500
@@ -53,8 +55,12 @@ class Options:
     homography: Path | None = None
     """Homography of the ground between the views, as apps/align_cameras.py writes it: who is seen to stand elsewhere
     is then no match."""
-    gallery: Path | None = None
-    """File that remembers people from run to run; without it they are forgotten at the end."""
+    gallery: str | None = None
+    """File that remembers people from run to run; without it they are forgotten at the end. An address as --fleet takes
+    it means a file of the program's own, and that fleet."""
+    fleet: str | None = None
+    """postgresql://USER@HOST/DATABASE: what this device sees is told there, too, and waits in the gallery's file while
+    the fleet is out of reach; the password comes from PGPASSWORD or PGPASSFILE (docs/fleet.md)."""
     gallery_key: Path | None = None
     """File with the key that encrypts the gallery; or set EDGE_REID_GALLERY_KEY."""
     keep_crops: bool = False
@@ -109,9 +115,27 @@ class Options:
             raise UserError(f"--record-gigabytes needs at least {LEAST_GIGABYTES}")
         if not 0 < self.forget_after_hours <= MOST_HOURS:
             raise UserError(f"--forget-after-hours needs more than 0 and at most {MOST_HOURS}")
+        if self.fleet is not None and (self.gallery is None or is_address(self.gallery)):
+            raise UserError("--fleet: what the fleet is told waits in the gallery's file; give --gallery FILE, too")
         days = self.forget_named_after_days
         if days != "never" and not 0 < days <= MOST_HOURS / 24:
             raise UserError(f"--forget-named-after-days needs never, or more than 0 and at most {MOST_HOURS // 24}")
+
+    def memory(self) -> tuple[Path | None, str | None]:
+        """The gallery's file, None for memory alone, and the address of the fleet that is told, None for none."""
+        if self.gallery is None:
+            return None, None
+        if is_address(self.gallery):
+            return state_folder() / "people.gallery", self.gallery
+        return Path(self.gallery), self.fleet
+
+
+def state_folder() -> Path:
+    """Where the program keeps what nobody has named: systemd's StateDirectory, or the user's own."""
+    if given := os.environ.get("STATE_DIRECTORY"):
+        return Path(given.split(":")[0])
+    home = os.environ.get("XDG_STATE_HOME")
+    return (Path(home) if home else Path.home() / ".local" / "state") / "edge-reid"
 
 
 def parse(description: str | None, words: Sequence[str]) -> Options:
@@ -140,7 +164,7 @@ def parse(description: str | None, words: Sequence[str]) -> Options:
 
 def _shown(options: Options, redact: Callable[[str], str]) -> Options:
     """Options whose addresses are fit to be shown."""
-    names = ("visible", "thermal", "webhook", "mqtt")
+    names = ("visible", "thermal", "gallery", "fleet", "webhook", "mqtt")
     addresses = {name: getattr(options, name) for name in names}
     shown: dict[str, Any] = {name: redact(one) for name, one in addresses.items() if isinstance(one, str)}
     return replace(options, **shown)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from edge_reid.cameras.sources import Source
 from edge_reid.events.events import Events
@@ -12,10 +14,33 @@ from edge_reid.live.meter import Meter
 from edge_reid.types import Modality
 from edge_reid.web.board import CameraNow, Now, Present, QueueNow
 
+if TYPE_CHECKING:
+    from edge_reid.fleet.link import FleetLink  # an extra
+
 VERSION = version("edge-reid")
 
 
-def now_of(loop: Loop, events: Events, engines: Mapping[Modality, str]) -> Now:
+@dataclass(frozen=True)
+class Queues:
+    """What waits to be written or sent."""
+
+    events: Events
+    fleet: FleetLink | None
+
+    def now(self) -> dict[str, QueueNow]:
+        """By name."""
+        queues = {} if self.fleet is None else {"fleet": QueueNow(self.fleet.waiting, 0)}
+        counts = self.events.counts()
+        if counts:
+            queues["events"] = QueueNow(counts["in_memory"], counts["lost"])
+        for name in counts:
+            if name.endswith("_waiting"):
+                kind = name.removesuffix("_waiting")
+                queues[kind] = QueueNow(counts[name], counts[f"{kind}_dropped"] + counts[f"{kind}_refused"])
+        return queues
+
+
+def now_of(loop: Loop, queues: Queues, engines: Mapping[Modality, str]) -> Now:
     """Everything that there is to show."""
     meter = loop.meter
     return Now(
@@ -31,7 +56,7 @@ def now_of(loop: Loop, events: Events, engines: Mapping[Modality, str]) -> Now:
         celsius=loop.celsius,
         gallery_size=loop.gallery.count(),
         events=dict(meter.events),
-        queues=_queues(events),
+        queues=queues.now(),
     )
 
 
@@ -61,15 +86,3 @@ def _camera(loop: Loop, modality: Modality, source: Source) -> CameraNow:
 def _latency(meter: Meter) -> dict[str, float]:
     times = meter.latest("latency")
     return {"0.5": times[0] / 1e3, "0.95": times[1] / 1e3} if times else {}
-
-
-def _queues(events: Events) -> dict[str, QueueNow]:
-    counts = events.counts()
-    if not counts:
-        return {}
-    queues = {"events": QueueNow(counts["in_memory"], counts["lost"])}
-    for name in counts:
-        if name.endswith("_waiting"):
-            kind = name.removesuffix("_waiting")
-            queues[kind] = QueueNow(counts[name], counts[f"{kind}_dropped"] + counts[f"{kind}_refused"])
-    return queues

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from edge_reid.cameras.geometry import GroundPlane
 from edge_reid.cameras.pairing import Pairing
@@ -26,7 +27,7 @@ from edge_reid.live.loop import Loop, Outputs
 from edge_reid.live.networks import Networks, open_networks, say
 from edge_reid.live.options import Options
 from edge_reid.live.parts import pattern
-from edge_reid.live.publish import now_of
+from edge_reid.live.publish import Queues, now_of
 from edge_reid.live.recording import recording
 from edge_reid.live.records import track_files
 from edge_reid.live.service import notify
@@ -37,6 +38,9 @@ from edge_reid.people.matching import Matcher
 from edge_reid.people.pipeline import Pipeline
 from edge_reid.people.view import Event
 from edge_reid.types import MODALITIES, Json, Modality
+
+if TYPE_CHECKING:
+    from edge_reid.fleet.link import FleetLink  # an extra
 
 
 def run(options: Options) -> dict[str, Json]:
@@ -54,6 +58,9 @@ def work(options: Options, networks: Networks) -> dict[str, Json]:
         stop = stack.enter_context(_stopping())
         gallery = open_gallery(options, networks)
         stack.callback(gallery.close)
+        fleet = open_fleet(options, gallery)
+        if fleet is not None:
+            stack.callback(fleet.close)
         events = open_events(options)
         stack.callback(events.close)
         visible = open_source(options.visible, "visible", offline=options.offline)
@@ -74,7 +81,7 @@ def work(options: Options, networks: Networks) -> dict[str, Json]:
         pipeline = Pipeline(
             detectors, networks.embed, networks.size, Matcher(networks.rule.between.unknown), identities, ground
         )
-        publish = _page(options, desk, events, networks, stack)
+        publish = _page(options, desk, Queues(events, fleet), networks, stack)
         outputs = Outputs(partial(_tell, events), window, record, tracks, publish, partial(notify, "WATCHDOG=1"))
         loop = Loop(Pairing(visible, thermal), pipeline, gallery, identities, desk, outputs, epoch=epoch)
         for modality in MODALITIES:
@@ -109,10 +116,26 @@ def open_gallery(options: Options, networks: Networks) -> SqliteGallery:
     """
     days = options.forget_named_after_days
     keep = Keep(anonymous=3600.0 * options.forget_after_hours, named=None if days == "never" else DAY * days)
+    file, _ = options.memory()
     return SqliteGallery(
-        options.gallery, space=networks.space, dimension=networks.dimension, keep=keep,
+        file, space=networks.space, dimension=networks.dimension, keep=keep,
         key=read_key(options.gallery_key), keep_crops=options.keep_crops,
     )  # fmt: skip
+
+
+def open_fleet(options: Options, gallery: SqliteGallery) -> FleetLink | None:
+    """What tells the fleet, where there is one. That it is out of reach is no error.
+
+    Raises:
+        UserError: the address is none.
+    """
+    _, address = options.memory()
+    if address is None:
+        return None
+    from edge_reid.fleet.address import Address
+    from edge_reid.fleet.link import FleetLink
+
+    return FleetLink(gallery, Address.read(address))
 
 
 def open_events(options: Options) -> Events:
@@ -156,7 +179,7 @@ def page_address(options: Options) -> tuple[str, int]:
 
 
 def _page(
-    options: Options, desk: Desk, events: Events, networks: Networks, stack: contextlib.ExitStack
+    options: Options, desk: Desk, queues: Queues, networks: Networks, stack: contextlib.ExitStack
 ) -> Callable[[Loop, Callable[[], Image]], None] | None:
     """What shows the loop on a page, where --web asks for one; the page closes with `stack`."""
     if not options.web:
@@ -171,7 +194,7 @@ def _page(
     say(f"page at {server.url}")
 
     def publish(loop: Loop, draw: Callable[[], Image]) -> None:
-        board.publish(now_of(loop, events, networks.names), draw)
+        board.publish(now_of(loop, queues, networks.names), draw)
 
     return publish
 
@@ -208,7 +231,7 @@ def _stopping() -> Iterator[threading.Event]:
 
 def _summary(options: Options, loop: Loop) -> dict[str, Json]:
     record = options.record if options.record is None or options.record_gigabytes is None else pattern(options.record)
-    files = {"events": options.events, "record": record, "tracks": options.tracks, "gallery": options.gallery}
+    files = {"events": options.events, "record": record, "tracks": options.tracks, "gallery": options.memory()[0]}
     health = {modality: source.health() for modality, source in loop.pairing.sources.items()}
     summary = loop.meter.summary() | {
         "cameras": {

@@ -30,6 +30,17 @@ from edge_reid.fleet.schema import add_space, migrate
 PLACES = [(site, f"gate-{number}") for site in ("north", "south") for number in range(5)]
 
 
+@dataclass(frozen=True)
+class Scale:
+    """How many devices there are, and how often one is killed."""
+
+    places: list[tuple[str, str]]
+    kills: int
+
+
+FULL = Scale(PLACES, 30)
+
+
 @dataclass
 class Faults:
     """What was done to the devices and to the network."""
@@ -45,8 +56,9 @@ def run(
     seconds: float,
     faults: random.Random | None,
     stack: contextlib.ExitStack,
+    scale: Scale,
 ) -> Faults:
-    """Let ten devices live, each in a process, in a database of their own; with `faults` they do not live in peace."""
+    """Let devices live, each in a process, in a database of their own; with `faults` they do not live in peace."""
     socket = str(server.get_postmaster_info().socket_dir)
     admin = Address.read(f"postgresql://postgres@/{database}?host={socket}")
     with psycopg.connect(host=socket, user="postgres", dbname="postgres", autocommit=True) as connection:
@@ -54,7 +66,7 @@ def run(
     with connected(admin, bare=True) as connection:
         migrate(connection)
         add_space(connection, SPACE, DIMENSION)
-        for site, device in PLACES:
+        for site, device in scale.places:
             admit(connection, f"{database}_{site}_{device.replace('-', '_')}", site, device, None)
     cable, done, killed = Cable(socket), Faults(), time.monotonic()
     stack.callback(cable.close)
@@ -66,7 +78,7 @@ def run(
         command = [sys.executable, str(Path(__file__).with_name("device.py")), str(folder), site, device, url]
         return subprocess.Popen([*command, str(seconds)])
 
-    running = {place: start(place) for place in PLACES}
+    running = {place: start(place) for place in scale.places}
     stack.callback(lambda: [process.kill() for process in running.values()])
     while running:
         time.sleep(0.05)
@@ -75,8 +87,8 @@ def run(
                 del running[place]
                 if process.returncode != 0:
                     raise RuntimeError(f"{place} ended with {process.returncode}")
-        pause = seconds / 20
-        if faults is not None and running and time.monotonic() > killed + pause and done.kills < 30:
+        pause = seconds / scale.kills
+        if faults is not None and running and time.monotonic() > killed + pause and done.kills < scale.kills:
             killed = time.monotonic()
             place = faults.choice(sorted(running))
             running[place].kill()
@@ -124,18 +136,18 @@ def digest(server: pgserver.PostgresServer, database: str) -> dict[str, Any]:
     return {"people": lines, "forgotten": forgotten, "guests": same}
 
 
-def compare(folder: Path, seconds: float, seed: int) -> dict[str, Any]:
+def compare(folder: Path, seconds: float, seed: int, scale: Scale = FULL) -> dict[str, Any]:
     """Both runs, and what they have left behind."""
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         server = pgserver.get_server(folder / "server", cleanup_mode="delete")
         stack.callback(server.cleanup)
-        run(server, "peace", folder / "peace", seconds, None, stack)
-        faults = run(server, "faults", folder / "faults", seconds, random.Random(seed), stack)
+        run(server, "peace", folder / "peace", seconds, None, stack, scale)
+        faults = run(server, "faults", folder / "faults", seconds, random.Random(seed), stack, scale)
         peace, disturbed = digest(server, "peace"), digest(server, "faults")
     held = [json.loads(line)[2] for line in peace["people"]]
     return {
-        "steps": sum(len(life(*place)) for place in PLACES), "faults": asdict(faults), "same": peace == disturbed,
+        "steps": sum(len(life(*place)) for place in scale.places), "faults": asdict(faults), "same": peace == disturbed,
         "people": len(held), "looks": sum(len(one["looks"]) for one in held),
         "sightings": sum(len(one["sightings"]) for one in held), "forgotten": peace["forgotten"],
         "missing": sorted(set(peace["people"]) - set(disturbed["people"])),

@@ -180,7 +180,7 @@ def test_a_server_without_the_tables_says_how_to_make_them(fleet: Fleet, path: P
     with fleet.open() as connection:
         connection.execute("DROP SCHEMA edge_reid CASCADE")
     with (
-        pytest.raises(UserError, match="no fleet there yet; `edge-reid fleet migrate postgresql://"),
+        pytest.raises(UserError, match="no fleet there, or none that this login may see; `edge-reid"),
         fleet.open() as bare,
     ):
         bare.execute("SELECT * FROM person")

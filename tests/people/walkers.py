@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 from looks import rule_of
@@ -67,3 +69,15 @@ def networks() -> Networks:
         dict.fromkeys(MODALITIES, "walkers"),
         dict.fromkeys(MODALITIES, "a test"),
     )
+
+
+def write_films(folder: Path) -> None:
+    """Leave `visible.avi` and `thermal.avi` in a folder: three walkers for six seconds."""
+    film = Film()
+    for modality in MODALITIES:
+        code = cv2.VideoWriter.fourcc(*"MJPG")
+        writer = cv2.VideoWriter(str(folder / f"{modality}.avi"), cv2.CAP_FFMPEG, code, RATE, (320, 240))
+        for index in range(film.frames):
+            image = film.image(index, modality)
+            writer.write(image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2BGR))
+        writer.release()
