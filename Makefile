@@ -13,7 +13,7 @@ $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python 3.10 or newer is needed: make PYTHON=python3.12 ..." >&2; exit 2; }
 	@$(PYTHON) -m venv $(VENV) || { echo "python3-venv is missing: sudo apt-get install python3-venv" >&2; exit 2; }
 	$(BIN)/python -m pip install -q --upgrade pip
-	$(BIN)/python -m pip install -q -e '.[camera,train,export,openvino,ncnn,web,mqtt,encryption,archive,dev]'
+	$(BIN)/python -m pip install -q -e '.[camera,train,export,openvino,ncnn,web,mqtt,encryption,archive,fleet,dev]'
 	@$(BIN)/python -c 'import cv2' || { echo "OpenCV misses a system library: sudo apt-get install libgl1 libglib2.0-0" >&2; exit 2; }
 	@touch $@
 

@@ -72,6 +72,7 @@ def doctor(bundle: Path | None = None, root: Path = ROOT) -> list[Check]:
         lambda: _optional("torch", "PyTorch trains and exports; the apps do not need it", "train"),
         lambda: _optional("onnx", "writes and quantises graphs", "export"),
         lambda: _optional("pyarrow", "writes the vectors of archives", "archive"),
+        lambda: _optional("psycopg", "tells a fleet's PostgreSQL who is here", "fleet"),
         _display, _disk,
     ]  # fmt: skip
     return [*(check() for check in checks), *(engines(opened) if opened else [_reference()])]

@@ -34,6 +34,8 @@ _EXTRA_OF = {
     "paho": "mqtt",
     "prometheus_client": "web",
     "pyarrow": "archive",
+    "psycopg": "fleet",
+    "pgvector": "fleet",
     "starlette": "web",
     "tensorrt": "tensorrt",
     "uvicorn": "web",

@@ -11,16 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
+from pgvector.psycopg import register_vector
+from psycopg import errors
+from psycopg.conninfo import conninfo_to_dict
+
 from edge_reid.errors import UserError
 from edge_reid.fleet.records import is_address
-
-try:
-    import psycopg
-    from pgvector.psycopg import register_vector
-    from psycopg import errors
-    from psycopg.conninfo import conninfo_to_dict
-except ImportError as error:
-    raise UserError(f"postgresql:// needs {error.name}; pip install 'edge-reid[fleet]'") from error
 
 CONNECT_SECONDS = 5
 DEAD_SECONDS = 15
