@@ -21,6 +21,8 @@ class Cable:
         self.swallows = False
         self.carried = 0
         """Connections so far."""
+        self.bytes = 0
+        """In both directions."""
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
@@ -65,5 +67,6 @@ class Cable:
                     data = end.recv(65536)
                     if not data:
                         return
+                    self.bytes += len(data)
                     if not self.swallows:
                         (server if end is client else client).sendall(data)

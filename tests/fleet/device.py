@@ -30,7 +30,7 @@ from edge_reid.gallery.records import Keep
 from edge_reid.gallery.sqlite import SqliteGallery
 from edge_reid.types import Modality
 
-DIMENSION, SPACE = 16, "model-a"
+DIMENSION, SPACE = 512, "model-a"
 VISITS = 180
 """In half an hour, as the devices' clocks count it."""
 

@@ -9,7 +9,9 @@ normally distributed about their mean, people and pictures of one person each wi
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import tempfile
 import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -18,16 +20,20 @@ from typing import Any
 
 import numpy as np
 import pgserver
+import psycopg
 from numpy.typing import NDArray
 from psycopg import Connection
 
 from edge_reid.bundle import Bundle
 from edge_reid.data.folder import FolderDataset
+from edge_reid.fleet import search
 from edge_reid.fleet.address import Address, connected
 from edge_reid.fleet.records import Filters
 from edge_reid.fleet.schema import add_space, index_name, index_statement, migrate
 from edge_reid.fleet.search import nearest
+from edge_reid.gallery.base import Prototype
 from edge_reid.gallery.enrolment import open_embed
+from edge_reid.gallery.sqlite import SqliteGallery
 from edge_reid.machine import processor
 from edge_reid.preprocess import read_image, resize
 from edge_reid.reference import bundle_path
@@ -36,6 +42,8 @@ SITES, DEVICES, LOOKS = 4, 100, 4
 STEP = 10_000
 """People drawn at a time."""
 DAY = 86400.0
+ROUNDING = 2e-5
+"""Between a cosine of PostgreSQL's and one of NumPy's."""
 Vectors = NDArray[np.float32]
 
 
@@ -147,27 +155,69 @@ def fill(connection: Connection[Any], vectors: Vectors) -> None:
             copy.write_row((site_name, gallery, at, 1, at // LOOKS + 1, device_name, "visible", 1.0, moment, vector))
 
 
-def measure(
-    connection: Connection[Any], everything: Vectors, queries: Vectors, allowed: NDArray[np.bool_], filters: Filters
-) -> dict[str, float]:
-    """Recall beside a product with all allowed vectors, and milliseconds per search."""
-    kept = np.flatnonzero(allowed)
+def brute_force(everything: Vectors, queries: Vectors, allowed: NDArray[np.bool_]) -> Vectors:
+    """The ten best cosines `(N, 10)` of each query with the allowed vectors."""
+    best = np.full((len(queries), 10), -2.0, np.float32)
+    for start in range(0, len(everything), 50_000):
+        block = slice(start, start + 50_000)
+        scores = np.where(allowed[block], queries @ everything[block].T, np.float32(-2))
+        best = -np.sort(-np.concatenate([best, -np.partition(-scores, 9)[:, :10]], 1))[:, :10]
+    return best
+
+
+def measure(connection: Connection[Any], queries: Vectors, true: Vectors, filters: Filters) -> dict[str, float]:
+    """Recall beside the best cosines, and milliseconds per search of ten."""
     right, right_ten, seconds = 0, 0.0, []
-    for query in queries:
+    for query, best in zip(queries, true, strict=True):
         began = time.perf_counter()
-        hits = nearest(connection, (1, everything.shape[1]), query, "visible", most=10, filters=filters)
+        hits = nearest(connection, (1, len(query)), query, "visible", most=10, filters=filters)
         seconds.append(time.perf_counter() - began)
-        scores = everything[kept] @ query if len(kept) < len(everything) else everything @ query
-        best = kept[np.argsort(-scores)[:10]]
-        found = [(hit.person.number - 1, round(hit.score, 4)) for hit in hits]
-        true = [(int(at) // LOOKS, round(float(everything[at] @ query), 4)) for at in best]
-        right += abs(found[0][1] - true[0][1]) < 2e-4
-        right_ten += sum(score >= true[-1][1] - 2e-4 for _, score in found) / len(true)
+        found = np.array([hit.score for hit in hits])
+        right += found[0] >= best[0] - ROUNDING
+        right_ten += float((found >= best[9] - ROUNDING).mean())
     times = np.quantile(seconds, (0.5, 0.95, 0.99)) * 1000
     return {
-        "recall_1": right / len(queries), "recall_10": right_ten / len(queries), "searches": len(queries),
+        "recall_1": right / len(queries), "recall_10": round(right_ten / len(queries), 4), "searches": len(queries),
         "p50_ms": round(float(times[0]), 2), "p95_ms": round(float(times[1]), 2), "p99_ms": round(float(times[2]), 2),
     }  # fmt: skip
+
+
+def measure_file(likeness: Likeness, count: int, searches: int) -> dict[str, float]:
+    """Eight queries at once to a gallery of one device, whose file holds so many prototypes of one modality."""
+    vectors = likeness.draw_all(1, count // LOOKS)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.closing(
+            SqliteGallery(Path(folder) / "people.gallery", space="drawn", dimension=vectors.shape[1])
+        ) as gallery,
+    ):
+        for at, vector in enumerate(vectors):
+            if at % LOOKS == 0:
+                person = None
+            person = gallery.add(Prototype("visible", vector, 1.0, time.time()), person)
+            if at % 5000 == 0:
+                gallery.flush()
+        gallery.flush()
+        seconds = []
+        for query in likeness.draw(np.random.default_rng(7), searches, 8).reshape(searches, 8, -1):
+            began = time.perf_counter()
+            gallery.search(query, "visible")
+            seconds.append(time.perf_counter() - began)
+    times = np.quantile(seconds, (0.5, 0.95, 0.99)) * 1000
+    return {name: round(float(one), 2) for name, one in zip(("p50_ms", "p95_ms", "p99_ms"), times, strict=True)}
+
+
+def start(folder: Path) -> pgserver.PostgresServer:
+    """A server with memory for the index, as a machine that does nothing else would give it."""
+    for _ in range(2):  # the setting holds from the second start on
+        server = pgserver.get_server(folder, cleanup_mode="stop")
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET shared_buffers = '6GB'")
+            shown = connection.execute("SHOW shared_buffers").fetchone()
+        if shown == ("6GB",):
+            break
+        server.cleanup()
+    return server
 
 
 def main() -> None:
@@ -175,6 +225,7 @@ def main() -> None:
     parser.add_argument("--people", type=Path, required=True)
     parser.add_argument("--vectors", type=int, default=100_000)
     parser.add_argument("--server", type=Path, default=Path("/tmp/edge-reid-scale"))
+    parser.add_argument("--file", action="store_true", help="measure a device's gallery in a file instead")
     parser.add_argument("--queries", type=int, default=500)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
@@ -187,8 +238,13 @@ def main() -> None:
         "cosines": {"real": cosines(real, identities), "drawn": cosines(drawn, np.repeat(np.arange(700), LOOKS))},
     }  # fmt: skip
     print(result, flush=True)
+    if options.file:
+        result |= measure_file(likeness, options.vectors, options.queries)
+        print(result)
+        options.out.write_text(json.dumps(result, indent=1))
+        return
     options.server.mkdir(parents=True, exist_ok=True)
-    server = pgserver.get_server(options.server / f"data-{options.vectors}", cleanup_mode="stop")
+    server = start(options.server / f"data-{options.vectors}")
     address = Address.read(f"postgresql://postgres@/postgres?host={server.get_postmaster_info().socket_dir}")
     with connected(address, bare=True) as connection:
         migrate(connection)
@@ -203,19 +259,22 @@ def main() -> None:
         queries = everything[chosen] + noise * 0.7
         queries = np.asarray(queries / np.linalg.norm(queries, axis=1, keepdims=True), np.float32)
         number = np.arange(len(everything)) // LOOKS
+        everybody = np.ones(len(everything), bool)
+        true = brute_force(everything, queries, everybody)
+        measure(connection, queries, true, Filters())  # reads the index into memory
+        usual = search.EFFORT
+        for search.EFFORT in (50, 100, 200, 400):
+            result[f"ef_search {search.EFFORT}"] = measure(connection, queries, true, Filters())
+            print(search.EFFORT, result[f"ef_search {search.EFFORT}"], flush=True)
+        search.EFFORT = usual
+        at_device = (number % SITES == 1) & (number // SITES % DEVICES == 7)
         for name, filters, allowed in (
-            ("warm-up", Filters(), np.ones(len(everything), bool)),
-            ("all", Filters(), np.ones(len(everything), bool)),
             ("one of 4 sites", Filters(site="site-1"), number % SITES == 1),
-            (
-                "one of 400 devices",
-                Filters(site="site-1", device="device-7"),
-                (number % SITES == 1) & (number // SITES % DEVICES == 7),
-            ),
+            ("one of 400 devices", Filters(site="site-1", device="device-7"), at_device),
             ("the last of 30 days", Filters(since=1.77e9 + 28.5 * DAY), np.arange(len(everything)) % 30 == 29),
         ):
-            count = options.queries if name == "all" else 100
-            result[name] = measure(connection, everything, queries[:count], allowed, filters)
+            true = brute_force(everything, queries[:200], allowed)
+            result[name] = measure(connection, queries[:200], true, filters)
             print(name, result[name], flush=True)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=1))

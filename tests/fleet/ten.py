@@ -47,6 +47,8 @@ class Faults:
 
     kills: int = 0
     cuts: int = 0
+    bytes: int = 0
+    """Over the network, both ways."""
 
 
 def run(
@@ -100,6 +102,7 @@ def run(
                 time.sleep(faults.uniform(0, 2 * pause))
                 cable.mend()
                 done.cuts += 1
+    done.bytes = cable.bytes
     return done
 
 
@@ -142,12 +145,13 @@ def compare(folder: Path, seconds: float, seed: int, scale: Scale = FULL) -> dic
     with contextlib.ExitStack() as stack:
         server = pgserver.get_server(folder / "server", cleanup_mode="delete")
         stack.callback(server.cleanup)
-        run(server, "peace", folder / "peace", seconds, None, stack, scale)
+        peaceful = run(server, "peace", folder / "peace", seconds, None, stack, scale)
         faults = run(server, "faults", folder / "faults", seconds, random.Random(seed), stack, scale)
         peace, disturbed = digest(server, "peace"), digest(server, "faults")
     held = [json.loads(line)[2] for line in peace["people"]]
     return {
         "steps": sum(len(life(*place)) for place in scale.places), "faults": asdict(faults), "same": peace == disturbed,
+        "bytes_in_peace": peaceful.bytes,
         "people": len(held), "looks": sum(len(one["looks"]) for one in held),
         "sightings": sum(len(one["sightings"]) for one in held), "forgotten": peace["forgotten"],
         "missing": sorted(set(peace["people"]) - set(disturbed["people"])),
