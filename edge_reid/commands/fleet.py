@@ -155,6 +155,45 @@ class FleetSearch(OnFleet):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FleetRecall(OnFleet):
+    """Measure how often the index finds who is nearest, and how long it takes, beside comparing everything."""
+
+    bundle: Path | None = None
+    """Bundle whose vectors are meant; the one that the project carries when not given."""
+    searches: int = 50
+    """With so many prototypes of each modality, drawn at random."""
+    json: bool = False
+    """Print one JSON document."""
+
+    def run(self) -> None:
+        """Print a line per modality."""
+        from edge_reid.bundle import Bundle
+        from edge_reid.fleet.search import recall
+        from edge_reid.reference import bundle_path
+        from edge_reid.types import MODALITIES
+
+        if self.searches < 1:
+            raise UserError(f"--searches {self.searches}: needs at least 1")
+        bundle = Bundle.open(self.bundle or bundle_path())
+        with self.connected() as connection:
+            space = space_of(connection, bundle)
+            found = {modality: recall(connection, space, modality, self.searches) for modality in MODALITIES}
+        if self.json:
+            print(json.dumps({modality: one and asdict(one) for modality, one in found.items()}))
+            return
+        rows = [
+            (
+                modality, str(one.searches), f"{one.first:.3f}", f"{one.ten:.3f}", f"{one.index_ms:.1f}",
+                f"{one.exact_ms:.1f}",
+            )
+            if one
+            else (modality, "too few", "", "", "", "")
+            for modality, one in found.items()
+        ]  # fmt: skip
+        print_table(("", "searches", "recall@1", "recall@10", "index ms", "exact ms"), rows)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Fleet:
     """The galleries of many devices in one PostgreSQL: who is in them, who was where, and keeping them in order."""
 
@@ -164,6 +203,7 @@ class Fleet:
             | Annotated[Admit, subcommand("admit")]
             | Annotated[Status, subcommand("status")]
             | Annotated[FleetSearch, subcommand("search")]
+            | Annotated[FleetRecall, subcommand("recall")]
             | Annotated[Merge, subcommand("merge")]
             | Annotated[FleetForget, subcommand("forget")]
             | Annotated[Expire, subcommand("expire")]

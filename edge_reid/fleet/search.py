@@ -5,7 +5,8 @@ Shapes: D the embedding.
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import time
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,9 @@ EFFORT = 100
 """hnsw.ef_search where nothing is filtered, see docs/scale.md."""
 MOST_EFFORT = 1000
 """pgvector's bound."""
+
+ROUNDING = 1e-6
+"""Between cosines of the same two vectors."""
 
 _CONDITIONS = {
     "site": "site = %(site)s",
@@ -67,6 +71,43 @@ def nearest(
         Hit(FleetPerson(site, gallery, number), device, modality, score)
         for site, gallery, number, device, score in rows
     ]
+
+
+@dataclass(frozen=True)
+class Recall:
+    """How the index does beside comparing everything, on prototypes that are there, each left out of its own search."""
+
+    searches: int
+    first: float
+    """Share of the nearest that it finds."""
+    ten: float
+    """Share of the ten nearest that it finds."""
+    index_ms: float
+    """Median milliseconds of a search by the index."""
+    exact_ms: float
+
+
+def recall(connection: Connection[Any], space: tuple[int, int], modality: Modality, searches: int) -> Recall | None:
+    """Measure the index of a model and modality; None where there are fewer than 12 prototypes."""
+    own = sql.SQL("space = {} AND modality = {}").format(sql.Literal(space[0]), sql.Literal(modality))
+    some = sql.SQL("SELECT vector FROM prototype WHERE {} ORDER BY random() LIMIT %s").format(own)
+    queries = [row[0].to_numpy() for row in connection.execute(some, (searches,))]
+    first, ten, times = [], [], {False: [0.0] * 0, True: [0.0] * 0}
+    for query in queries:
+        scores = {}
+        for exact in (False, True):
+            began = time.perf_counter()
+            hits = nearest(connection, space, query, modality, most=11, exact=exact)
+            times[exact].append(1000 * (time.perf_counter() - began))
+            scores[exact] = np.array([hit.score for hit in hits[1:]])  # the first is the query itself
+        if len(scores[True]) < 10:
+            return None
+        first.append(scores[False][0] >= scores[True][0] - ROUNDING)
+        ten.append((scores[False] >= scores[True][-1] - ROUNDING).mean())
+    if not queries:
+        return None
+    medians = (float(np.median(times[exact])) for exact in (False, True))
+    return Recall(len(queries), float(np.mean(first)), float(np.mean(ten)), *medians)
 
 
 def statement(space: tuple[int, int], modality: Modality, filters: Filters, *, exact: bool) -> sql.Composed:

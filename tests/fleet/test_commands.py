@@ -104,6 +104,8 @@ def test_from_nothing_to_where_somebody_was(desk: Desk, pictures: list[Path], mo
         ("visible", 1.7e9, 1.7e9 + 60)
     }
     assert "gate-1" in desk("search", "--visible", str(pictures[0]))
+    assert "too few" in desk("recall")
+    assert json.loads(desk("recall", "--json")) == {"visible": None, "thermal": None}
 
     assert desk("merge", "north/Ada", "north/Anna").count("/") == 4
     found = json.loads(desk("search", "north/Ada", "--json"))

@@ -109,6 +109,25 @@ def test_the_index_of_model_and_modality_is_asked_and_by_exact_search_none(fleet
                 assert ("Index Scan using prototype_1_visible" in plan) != exact, plan
 
 
+def test_the_index_is_measured_beside_comparing_everything(fleet: Fleet, filled: list[Row]) -> None:
+    with fleet.open() as connection:
+        measured = search.recall(connection, (1, DIMENSION), "visible", 20)
+        assert measured is not None
+        assert (measured.searches, measured.first, measured.ten) == (20, 1.0, 1.0)
+        # an index that looks at next to nobody finds next to nobody, and is told so
+        connection.execute("SET enable_seqscan = off")
+        connection.execute("SET enable_sort = off")
+        connection.execute("DROP INDEX prototype_1_visible")
+        connection.execute(
+            "CREATE INDEX ON prototype USING hnsw ((vector::vector(16)) vector_ip_ops) "
+            "WITH (m = 2, ef_construction = 4) WHERE space = 1 AND modality = 'visible'"
+        )
+        worse = search.recall(connection, (1, DIMENSION), "visible", 40)
+        assert worse is not None
+        assert worse.ten < 1.0
+        assert search.recall(connection, (2, DIMENSION), "visible", 5) is None
+
+
 def test_models_are_never_compared(fleet: Fleet, filled: list[Row], path: Path, random: np.random.Generator) -> None:
     look = prototype(random)
     with fleet.open() as connection:
