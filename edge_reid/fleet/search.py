@@ -17,10 +17,11 @@ from edge_reid.fleet.records import Filters, FleetPerson, Hit
 from edge_reid.types import Modality
 
 FEW = 20_000
-"""Prototypes that are compared one by one: quicker than an index that finds mostly others, and exact."""
+"""Prototypes, by the planner's estimate, that are compared one by one: exact, and quicker than an index that finds
+mostly others."""
 
-EFFORT = 100
-"""hnsw.ef_search where nothing is filtered, see docs/scale.md."""
+EFFORT = 200
+"""hnsw.ef_search where nothing is left out, see docs/scale.md."""
 MOST_EFFORT = 1000
 """pgvector's bound."""
 
@@ -58,12 +59,19 @@ def nearest(
     """
     filters = filters or Filters()
     given = {name: value for name, value in asdict(filters).items() if value is not None}
-    parameters = {"vector": vector, "most": most, "few": FEW + 1} | given
+    parameters = {"vector": vector, "most": most} | given
     with connection.transaction():
-        exact = exact or (bool(given) and _count(connection, space, modality, filters, parameters) <= FEW)
+        effort = max(EFFORT, most)
+        if given and not exact:
+            fitting = _estimate(connection, _conditions(space[0], modality, filters), parameters)
+            exact = fitting <= FEW
+            # of what the index finds as many are left out
+            effort = int(
+                effort * _estimate(connection, _conditions(space[0], modality, Filters()), {}) / max(fitting, 1)
+            )
         if not exact:
-            effort = min(MOST_EFFORT, max(EFFORT, most) * (10 if given else 1))
-            connection.execute(sql.SQL("SET LOCAL hnsw.ef_search = {}").format(sql.Literal(effort)))
+            limit = sql.Literal(min(MOST_EFFORT, max(EFFORT, effort)))
+            connection.execute(sql.SQL("SET LOCAL hnsw.ef_search = {}").format(limit))
         rows = connection.execute(statement(space, modality, filters, exact=exact), parameters).fetchall()
         if not exact and len(rows) < most:  # the index found others first, whom the filters leave out
             rows = connection.execute(statement(space, modality, filters, exact=True), parameters).fetchall()
@@ -132,13 +140,8 @@ def _conditions(space: int, modality: Modality, filters: Filters) -> sql.Compose
     return sql.SQL(" AND ").join([own, *given])
 
 
-def _count(
-    connection: Connection[Any],
-    space: tuple[int, int],
-    modality: Modality,
-    filters: Filters,
-    parameters: dict[str, Any],
-) -> int:
-    text = sql.SQL("SELECT count(*) FROM (SELECT 1 FROM prototype WHERE {} LIMIT %(few)s) AS found")
-    row = connection.execute(text.format(_conditions(space[0], modality, filters)), parameters).fetchone()
-    return int(row[0]) if row else 0
+def _estimate(connection: Connection[Any], conditions: sql.Composed, parameters: dict[str, Any]) -> float:
+    """How many prototypes the planner expects: counting them would take longer than the search."""
+    text = sql.SQL("EXPLAIN (FORMAT JSON) SELECT 1 FROM prototype WHERE {}").format(conditions)
+    ((plan,),) = connection.execute(text, parameters).fetchall()
+    return float(plan[0]["Plan"]["Plan Rows"])
