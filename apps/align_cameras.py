@@ -8,14 +8,13 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import tyro
-
+from edge_reid.command_line import parse_words
 from edge_reid.errors import UserError
 from edge_reid.live.script import leave, run_script
 from edge_reid.types import MODALITIES, Json, Modality
@@ -81,15 +80,15 @@ class Options:
         return self.picture or self.out.with_suffix(".png")
 
 
-def main() -> int:
+def main(words: Sequence[str]) -> int:
     """Parse and run; exit code 0 done, 2 the request was wrong or there was too little to see."""
-    options = tyro.cli(Options, description=__doc__)
 
     def work() -> str:
+        options: Options = parse_words(Options, words, program="align_cameras.py", description=__doc__)
         report = run(options)
         return json.dumps(report) if options.json else _readable(report)
 
-    return run_script("align_cameras", work, lambda: options.debug)
+    return run_script("align_cameras", work, lambda: "--debug" in words)
 
 
 def run(options: Options) -> dict[str, Json]:
@@ -234,4 +233,4 @@ def _readable(report: dict[str, Json]) -> str:
 
 
 if __name__ == "__main__":
-    leave(main())
+    leave(main(sys.argv[1:]))

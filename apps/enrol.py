@@ -9,13 +9,12 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import tyro
-
+from edge_reid.command_line import parse_words
 from edge_reid.errors import UserError
 from edge_reid.live.script import leave, run_script
 from edge_reid.types import Embed, Modality
@@ -65,15 +64,14 @@ class Options:
     """Show where an error came from."""
 
 
-def main() -> int:
+def main(words: Sequence[str]) -> int:
     """Parse and run; exit code 0 done, 2 the request was wrong or nobody came."""
-    options = tyro.cli(Options, description=__doc__)
 
     def work() -> str:
-        run(options)
+        run(parse_words(Options, words, program="enrol.py", description=__doc__))
         return ""
 
-    return run_script("enrol", work, lambda: options.debug)
+    return run_script("enrol", work, lambda: "--debug" in words)
 
 
 def run(options: Options) -> None:
@@ -182,4 +180,4 @@ def _watch(sources: Mapping[Modality, Source], sitting: Sitting, seconds: float)
 
 
 if __name__ == "__main__":
-    leave(main())
+    leave(main(sys.argv[1:]))

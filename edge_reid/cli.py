@@ -6,9 +6,9 @@ import sys
 from collections.abc import Sequence
 from typing import Annotated
 
-import tyro
 from tyro.conf import subcommand
 
+from edge_reid.command_line import nobody_reads, parse_words
 from edge_reid.commands import (
     Ablate,
     Benchmark,
@@ -56,14 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
-    command = tyro.cli(
-        Command,
-        prog="edge-reid",
-        description="Visible-thermal person re-identification, from pictures to a device.",
-        args=words,
-    )
+    about = "Visible-thermal person re-identification, from pictures to a device."
     try:
-        command.run()
+        parse_words(Command, words, program="edge-reid", description=about).run()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return nobody_reads()
     except (UserError, CheckFailed, OSError, ImportError) as error:
         if debug:
             raise

@@ -21,6 +21,9 @@ from rich.table import Table
 
 Update = Callable[[int, int], None]
 
+PAGE = 120
+"""Columns of a table that goes into a file or to another program."""
+
 
 def progress_bar(*more: ProgressColumn) -> Progress:
     """A bar with the time that remains, and `more` before that; seen also where standard output is captured."""
@@ -41,13 +44,15 @@ def progress(label: str) -> Iterator[Update]:
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, title: str | None = None) -> None:
-    """Print a table on standard output; where that is no terminal, as wide as it needs to be."""
+    """Print a table on standard output, as wide as the terminal or, where that is none, as a page: nothing is cut."""
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     for name in head:
-        table.add_column(escape(name))
+        table.add_column(escape(name), overflow="fold")
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
     console = Console()
     if not console.is_terminal:
-        console = Console(width=400)
-    console.print(table, crop=False)
+        console = Console(width=PAGE)
+    with console.capture() as captured:
+        console.print(table)
+    print("\n".join(line.rstrip() for line in captured.get().splitlines()))

@@ -76,11 +76,3 @@ def quoted(value: str) -> str:
     """A property's value, whatever it holds."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
-
-
-def element_names(pipeline: str) -> list[str]:
-    """The elements of `pipeline` in order, *** for what may be something else: no property is ever among them."""
-    bare = re.sub(r"""\\.|"(\\.|[^"\\])*"|'(\\.|[^'\\])*'""", "", pipeline, flags=re.DOTALL)
-    bare = re.split(r"""["']""", bare)[0]
-    parts = (part.split() for part in re.split(r"\s!\s", f"{bare} "))
-    return [words[0] if words and re.fullmatch(r"[A-Za-z][\w-]*", words[0]) else "***" for words in parts]

@@ -22,8 +22,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-from edge_reid.cameras.gstreamer import element_names, quoted
+from edge_reid.cameras.gstreamer import quoted
 from edge_reid.cameras.options import Kind, SourceOptions, read_options
+from edge_reid.cameras.redaction import redact
 from edge_reid.errors import UserError
 
 URLS: dict[str, Kind] = {"http": "http", "https": "http", "rtsp": "rtsp", "rtsps": "rtsp"}
@@ -71,23 +72,6 @@ def parse_uri(text: str) -> SourceUri:
         return _path(text, PREFIXES.get(scheme) if separator else None)
     except OSError as error:
         raise UserError(f"{redact(text)}: {error.strerror}; check the path and its permissions") from error
-
-
-def redact(text: str) -> str:
-    """`text` fit to be shown: without user, password, query and properties. Shows too little rather than too much."""
-    if text.lower().startswith("gst:"):
-        return f"gst:{' ! '.join(element_names(text[4:]))}"
-    scheme, separator, rest = text.partition("://")
-    if not separator:
-        # someone may have forgotten the scheme; a plain path hardly has a colon before an at sign
-        credentials, at, host = text.rpartition("@")
-        return f"***@{host}" if at and ":" in credentials else text
-    # a password may itself hold '/', '?', '#' or '@': everything before the last '@' goes
-    _, at, host = rest.rpartition("@")
-    address, query, _ = host.partition("#")[0].partition("?")
-    # some cameras take the login as a part of the path
-    address = re.sub(r"(?i)\b(user\w*|pass\w*|pwd|pw)=[^&/]*", r"\1=***", address)
-    return f"{scheme}://{'***@' if at else ''}{address}{'?***' if query else ''}"
 
 
 def _path(text: str, kind: Kind | None) -> SourceUri:

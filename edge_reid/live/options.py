@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import tyro
 from pydantic import ConfigDict
 
+from edge_reid.command_line import parse_words
 from edge_reid.errors import UserError
 from edge_reid.fleet.records import is_address
 from edge_reid.toml import read_toml
@@ -147,40 +146,13 @@ def parse(description: str | None, words: Sequence[str]) -> Options:
     """
     flat = [part for word in words for part in word.split("=", 1)]
     file = Path(flat[flat.index("--config") + 1]) if "--config" in flat[:-1] else None
-    given: dict[str, Any] = {"default": read_options(file)} if file else {}
-    if "--help" in words or "-h" in words:
-        # the defaults that it shows are the program's own: a file may hold passwords
-        tyro.cli(Options, args=["--help"], description=description)
-    try:
-        with contextlib.redirect_stderr(io.StringIO()):
-            options: Options = tyro.cli(Options, args=words, **given)
-            return options
-    except SystemExit as error:
-        from edge_reid.cameras.uri import redact  # needs OpenCV, and help must not
-
-        shown = {"default": _shown(given["default"], redact)} if given else {}
-        raise UserError(_complaint([redact(word) for word in words], shown)) from error
-
-
-def _shown(options: Options, redact: Callable[[str], str]) -> Options:
-    """Options whose addresses are fit to be shown."""
-    names = ("visible", "thermal", "gallery", "fleet", "webhook", "mqtt")
-    addresses = {name: getattr(options, name) for name in names}
-    shown: dict[str, Any] = {name: redact(one) for name, one in addresses.items() if isinstance(one, str)}
-    return replace(options, **shown)
-
-
-def _complaint(words: Sequence[str], given: dict[str, Any]) -> str:
-    """What is wrong with a command line, in one line."""
-    told = io.StringIO()
-    with contextlib.redirect_stderr(told), contextlib.suppress(SystemExit):
-        tyro.cli(Options, args=words, prog="dual_camera.py", **given)
-    lines = [line.strip("│╭╮╰╯ ") for line in told.getvalue().splitlines()]
-    # what stands between the title of a box and the help that follows
-    help_begins = ("Got errors", "(required)", "For full helptext")
-    end = next(at for at, line in enumerate(lines) if line.startswith(help_begins))
-    said = [line for line in lines[1:end] if line.strip("─-")]
-    return f"{' '.join(said)}; see --help"
+    # the defaults that help shows are the program's own: a file may hold passwords
+    helps = "--help" in words or "-h" in words
+    default = None if file is None or helps else read_options(file)
+    options: Options = parse_words(
+        Options, ["--help"] if helps else words, program="dual_camera.py", description=description, default=default
+    )
+    return options
 
 
 def read_options(path: Path) -> Options:

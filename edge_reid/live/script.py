@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from edge_reid.command_line import nobody_reads
 from edge_reid.errors import UserError, one_line
 
 
@@ -25,7 +26,11 @@ def run_script(name: str, work: Callable[[], str], debug: Callable[[], bool]) ->
     logging.basicConfig(format=f"{name}: %(message)s")
     logging.getLogger("edge_reid").setLevel(logging.INFO)
     try:
-        text = work()
+        if text := work():
+            print(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return nobody_reads()
     except (UserError, OSError, ImportError) as error:
         if debug():
             raise
@@ -33,8 +38,6 @@ def run_script(name: str, work: Callable[[], str], debug: Callable[[], bool]) ->
         return 2
     except KeyboardInterrupt:
         return 130
-    if text:
-        print(text)
     return 0
 
 

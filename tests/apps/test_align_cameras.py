@@ -160,8 +160,7 @@ def test_a_bad_request_is_one_line_and_exit_code_2(
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     words = [word.format(film=scene / "visible.avi") for word in arguments]
-    monkeypatch.setattr(sys, "argv", ["align_cameras.py", "--offline", *words])
-    assert align_cameras.main() == 2
+    assert align_cameras.main(["--offline", *words]) == 2
     errors = capsys.readouterr().err
     assert len(errors.strip().splitlines()) == 1 and message in errors
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder"]

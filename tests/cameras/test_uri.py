@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from edge_reid.cameras.options import SourceOptions
-from edge_reid.cameras.uri import parse_uri, redact
+from edge_reid.cameras.redaction import redact
+from edge_reid.cameras.uri import parse_uri
 from edge_reid.errors import UserError
 
 

@@ -98,7 +98,7 @@ def test_a_folder_of_ones_own_is_told_in_numbers(tmp_path: Path, capsys: pytest.
     put(tmp_path / "train" / "visible" / "9" / "c1_0.png")
     assert main(["data", "check", "folder", str(tmp_path)]) == 1
     captured = capsys.readouterr()
-    assert "1 people in one modality only" in captured.out
+    assert "1 people in one" in captured.out
     assert "not whole, 1 of 2 lines above say why" in captured.err
 
 

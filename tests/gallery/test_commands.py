@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -174,3 +176,12 @@ def test_a_gallery_of_another_model_is_not_enrolled_into(path: Path, tmp_path: P
     fine = picture(tmp_path / "fine.png", 1)
     with pytest.raises(UserError, match=f"{path}: made with model 0123456789abcdef .32 numbers., this one is"):
         call("enrol", path, "Eva", "--visible", fine)
+
+
+def test_a_reader_who_leaves_early_hears_no_complaint(path: Path) -> None:
+    command = [sys.executable, "-m", "edge_reid.cli", "gallery", "show", str(path), "Ada"]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert running.stdout is not None and running.stderr is not None
+    running.stdout.close()
+    assert running.stderr.read() == ""
+    assert running.wait() == 141
