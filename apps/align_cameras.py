@@ -50,7 +50,7 @@ class Options:
     thermal: str
     """Source of the thermal view."""
     out: Path = Path("homography.json")
-    """Write the homography here, replacing it."""
+    """Write the homography here, replacing an older one."""
     picture: Path | None = None
     """Write the picture of the overlap here (.png or .jpg); beside --out when not given."""
     click: bool = False
@@ -129,6 +129,13 @@ def _refuse(options: Options) -> None:
     for name, path in (("--out", options.out), ("--picture", options.overlap), ("--pairs", options.pairs)):
         if path is not None and path.is_dir():
             raise UserError(f"{name} {path}: is a folder; name a file")
+    if options.out.exists():
+        from edge_reid.cameras.geometry import GroundPlane
+
+        try:
+            GroundPlane.read(options.out)
+        except UserError as error:
+            raise UserError(f"--out {options.out}: exists and is no homography; choose another file") from error
     if options.click and options.headless:
         raise UserError("--click needs a window; leave --headless out, or give the points with --pairs")
 
@@ -173,10 +180,10 @@ def _from_pairs(options: Options, pairing: Pairing) -> tuple[dict[Modality, Imag
 
 def _from_walks(options: Options, pairing: Pairing) -> tuple[dict[Modality, Image], Alignment]:
     from edge_reid.live.walkers import Walkers
-    from edge_reid.people.detection import load_detector
+    from edge_reid.people.detection import load_detectors
 
-    own = {"visible": options.visible_detector, "thermal": options.thermal_detector}
-    walkers = Walkers({modality: load_detector(own[modality] or options.detector, modality) for modality in MODALITIES})
+    own: dict[Modality, str | None] = {"visible": options.visible_detector, "thermal": options.thermal_detector}
+    walkers = Walkers(load_detectors(options.detector, own))
     due = FIRST_TRIAL
     for frames in _together(pairing):
         walkers.step(frames)

@@ -32,7 +32,7 @@ from edge_reid.live.recording import recording
 from edge_reid.live.records import track_files
 from edge_reid.live.service import notify
 from edge_reid.live.window import Window, can_show
-from edge_reid.people.detection import Detector, load_detector
+from edge_reid.people.detection import Detector, load_detectors
 from edge_reid.people.identities import Identities
 from edge_reid.people.matching import Matcher
 from edge_reid.people.pipeline import Pipeline
@@ -104,8 +104,7 @@ def open_detectors(options: Options) -> dict[Modality, Detector]:
     Raises:
         UserError: there is no such detector, or its file is none.
     """
-    own = {"visible": options.visible_detector, "thermal": options.thermal_detector}
-    return {modality: load_detector(own[modality] or options.detector, modality) for modality in MODALITIES}
+    return load_detectors(options.detector, {"visible": options.visible_detector, "thermal": options.thermal_detector})
 
 
 def open_gallery(options: Options, networks: Networks) -> SqliteGallery:

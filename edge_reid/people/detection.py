@@ -5,6 +5,7 @@ Shapes: h, w the frame's size. A frame is uint8, `(h, w, 3)` BGR (visible) or `(
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -46,6 +47,15 @@ class NetworkOptions(DetectorOptions):
     person: int | None = Field(None, alias="class", ge=0)
     score: float = Field(0.1, gt=0.0, lt=1.0)
     size: str | None = Field(None, pattern=r"^[1-9]\d{1,3}(x[1-9]\d{1,3})?$")
+
+
+def load_detectors(common: str, own: Mapping[Modality, str | None]) -> dict[Modality, Detector]:
+    """The detector of each camera: its own, or the one for all.
+
+    Raises:
+        UserError: see `load_detector`.
+    """
+    return {modality: load_detector(spec or common, modality) for modality, spec in own.items()}
 
 
 def load_detector(spec: str, modality: Modality) -> Detector:

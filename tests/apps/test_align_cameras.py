@@ -145,6 +145,10 @@ def test_points_of_pictures_of_another_size_are_scaled(scene: Path, tmp_path: Pa
         (["--visible", "{film}", "--thermal", "{film}", "--seconds", "nan"], "--seconds nan: needs at least 10"),
         (["--visible", "{film}", "--thermal", "{film}", "--picture", "x.txt"], "--picture x.txt"),
         (["--visible", "{film}", "--thermal", "{film}", "--out", "folder"], "--out folder: is a folder"),
+        (
+            ["--visible", "{film}", "--thermal", "{film}", "--out", "notes.txt"],
+            "--out notes.txt: exists and is no homog",
+        ),
         (["--visible", "{film}", "--thermal", "{film}", "--click"], "--click needs a display"),
         (["--visible", "{film}", "--thermal", "{film}", "--click", "--headless"], "--click needs a window"),
         (["--visible", "{film}", "--thermal", "{film}", "--detector", "magic"], "detector magic"),
@@ -156,6 +160,7 @@ def test_a_bad_request_is_one_line_and_exit_code_2(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     (tmp_path / "folder").mkdir()
+    (tmp_path / "notes.txt").write_text("dear diary")
     monkeypatch.chdir(tmp_path)
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
@@ -163,7 +168,8 @@ def test_a_bad_request_is_one_line_and_exit_code_2(
     assert align_cameras.main(["--offline", *words]) == 2
     errors = capsys.readouterr().err
     assert len(errors.strip().splitlines()) == 1 and message in errors
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "notes.txt"]
+    assert (tmp_path / "notes.txt").read_text() == "dear diary"
 
 
 CLICKING = """
