@@ -33,6 +33,9 @@ SAID: dict[Scene, str] = {
     "done": "that is enough",
 }
 
+ABSENT = 5.0
+"""Seconds without a first picture after which a camera is not waited for; to open takes it 4 at most, see timeout=."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
@@ -50,6 +53,10 @@ class Options:
     """Bundle with the networks; the one that the project carries when not given."""
     detector: str = "motion"
     """motion (fixed cameras), hog, hot (thermal) or onnx:FILE."""
+    visible_detector: str | None = None
+    """The visible camera's own, instead of --detector."""
+    thermal_detector: str | None = None
+    """The thermal camera's own, instead of --detector."""
     crops: int = 8
     """Pictures of each camera whose mean is kept."""
     seconds: float = 60.0
@@ -103,11 +110,16 @@ def work(
     name = checked_name(options.name)
     key = read_key(options.key)
     space, dimension = model
-    gallery = SqliteGallery(
-        options.gallery, space=space, dimension=dimension, key=key, keep_crops=options.keep_crops, actor="enrol"
-    )
-    with contextlib.closing(gallery):
-        shots = _take(options, size)
+
+    def opened() -> SqliteGallery:
+        return SqliteGallery(
+            options.gallery, space=space, dimension=dimension, key=key, keep_crops=options.keep_crops, actor="enrol"
+        )
+
+    if options.gallery.exists():
+        opened().close()  # what is wrong with it is told before anybody has to stand still
+    shots = _take(options, size)
+    with contextlib.closing(opened()) as gallery:
         prototypes: list[Prototype] = [
             mean_prototype(shots[modality], modality, embed[modality], time.time()) for modality in shots
         ]
@@ -116,7 +128,7 @@ def work(
     counts = ", ".join(f"{len(taken)} {modality}" for modality, taken in shots.items())
     print(f"{options.gallery}: person {number} ({name}): {counts} pictures")
     if lookalike is not None:
-        print(f"looks like person {lookalike.person.number} ({lookalike.person.name}): cosine {lookalike.cosine:.2f}")
+        print(lookalike)
     return number
 
 
@@ -132,7 +144,7 @@ def _take(options: Options, size: tuple[int, int]) -> dict[Modality, list[Shot]]
     """The best pictures of each camera."""
     from edge_reid.cameras.sources import open_source
     from edge_reid.gallery.sitting import Sitting
-    from edge_reid.people.detection import load_detector
+    from edge_reid.people.detection import load_detectors
 
     if options.crops < 1 or options.seconds <= 0:
         raise UserError("--crops needs at least 1, --seconds more than 0")
@@ -142,7 +154,8 @@ def _take(options: Options, size: tuple[int, int]) -> dict[Modality, list[Shot]]
         for modality, uri in uris.items():
             sources[modality] = open_source(uri, modality, offline=options.offline)
             stack.callback(sources[modality].close)
-        detectors = {modality: load_detector(options.detector, modality) for modality in uris}
+        own = {"visible": options.visible_detector, "thermal": options.thermal_detector}
+        detectors = load_detectors(options.detector, {modality: own[modality] for modality in uris})
         sitting = Sitting(detectors, size, options.crops)
         _watch(sources, sitting, options.seconds)
     best = sitting.best()
@@ -166,6 +179,7 @@ def _watch(sources: Mapping[Modality, Source], sitting: Sitting, seconds: float)
             arrived.clear()
         now = time.monotonic() - epoch
         for modality, source in sources.items():
+            _refuse_absent(modality, source, now)
             if (frame := source.read()) is None:
                 continue
             now = frame.time if offline else now
@@ -177,6 +191,14 @@ def _watch(sources: Mapping[Modality, Source], sitting: Sitting, seconds: float)
                 return
         if now > seconds:
             return
+
+
+def _refuse_absent(modality: Modality, source: Source, now: float) -> None:
+    """Raises UserError where a camera has had time to come and has not."""
+    health = source.health()
+    if now > ABSENT and not health.received and health.problem:
+        problem = health.problem.removeprefix(f"{source.name}: ")
+        raise UserError(f"--{modality} {source.name}: has given no picture in {ABSENT:g} s: {problem}")
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ class Enrol(OnFile):
     name: Positional[str]
     """The person's."""
     visible: tuple[Path, ...] = ()
-    """Pictures of the person alone, cut out."""
+    """Pictures of the person alone, cut out; a folder stands for all that are in it."""
     thermal: tuple[Path, ...] = ()
     """The same in the thermal view."""
     bundle: Path | None = None
@@ -53,7 +53,7 @@ class Enrol(OnFile):
     def run(self) -> None:
         """Print the number, and who looks the same."""
         from edge_reid.bundle import Bundle
-        from edge_reid.gallery.enrolment import find_lookalike, open_embed, read_shot, single_prototypes
+        from edge_reid.gallery.enrolment import find_lookalike, open_embed, pictures_of, read_shot, single_prototypes
         from edge_reid.gallery.records import checked_name
         from edge_reid.reference import bundle_path
         from edge_reid.types import Modality
@@ -66,7 +66,7 @@ class Enrol(OnFile):
         size, rule = bundle.manifest.input_size, bundle.manifest.matching
         prototypes, crops = [], []
         for modality, paths in pictures.items():
-            if shots := [read_shot(path, modality, size, self.detector) for path in paths]:
+            if shots := [read_shot(path, modality, size, self.detector) for path in pictures_of(paths)]:
                 with open_embed(bundle, modality) as embed:
                     prototypes += single_prototypes(shots, modality, embed, time.time())
                 crops += [shot.jpeg() for shot in shots]
@@ -80,10 +80,7 @@ class Enrol(OnFile):
         kept = ", ".join(f"{count} {modality}" for modality, count in person.prototypes.items())
         print(f"{self.file}: person {person.number} ({person.name}): {kept}")
         if lookalike is not None:
-            print(
-                f"looks like person {called(lookalike.person)}: cosine {lookalike.cosine:.2f}; if they are one, "
-                "forget one of them and enrol the pictures under the other's name"
-            )
+            print(lookalike)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +97,7 @@ class Rename(OnFile):
         with opened(self.file, self.key) as gallery:
             person = find(gallery, self.file, self.who)
             gallery.rename(person.number, self.name)
-            print(f"{self.file}: person {called(gallery.person(person.number))}")
+            print(f"{self.file}: person {gallery.person(person.number).called}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,18 +196,14 @@ def _user() -> str:
 
 
 def find(gallery: SqliteGallery, file: Path, who: str) -> Person:
-    """The person with this number or name.
+    """The person with this number or, where nobody has it, this name: digits are a number first.
 
     Raises:
         UserError: there is none.
     """
-    number = gallery.named(who)
-    try:
-        return gallery.person(int(who) if number is None else number)
-    except (KeyError, ValueError) as error:
-        raise UserError(f"{file}: nobody is {who}; `edge-reid gallery list {file}` says who is there") from error
-
-
-def called(person: Person) -> str:
-    """Number and name."""
-    return str(person.number) if person.name is None else f"{person.number} ({person.name})"
+    if who.isdecimal():
+        with contextlib.suppress(KeyError):
+            return gallery.person(int(who))
+    if (number := gallery.named(who)) is None:
+        raise UserError(f"{file}: nobody is {who}; `edge-reid gallery list {file}` says who is there")
+    return gallery.person(number)

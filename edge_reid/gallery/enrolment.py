@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_reid.bundle import Bundle, MatchingRule
+from edge_reid.cameras.capture import PICTURE_SUFFIXES, natural_order
 from edge_reid.engines import Engine, load_engine
 from edge_reid.errors import UserError
 from edge_reid.gallery.base import Prototype
@@ -64,6 +65,29 @@ class Lookalike:
 
     person: Person
     cosine: float
+
+    def __str__(self) -> str:
+        """What to tell who enrolled."""
+        return (
+            f"looks like person {self.person.called}: cosine {self.cosine:.2f}; if they are one, forget one of them "
+            "and enrol the pictures under the other's name"
+        )
+
+
+def pictures_of(paths: Sequence[Path]) -> list[Path]:
+    """These files, and in the place of a folder the pictures in it, in natural order.
+
+    Raises:
+        UserError: there is none in a folder.
+    """
+    files: list[Path] = []
+    for path in paths:
+        inside = sorted(path.iterdir(), key=natural_order) if path.is_dir() else []
+        found = [one for one in inside if one.suffix.lower() in PICTURE_SUFFIXES] if path.is_dir() else [path]
+        if not found:
+            raise UserError(f"{path}: no pictures in this folder ({', '.join(PICTURE_SUFFIXES)}); name another")
+        files += found
+    return files
 
 
 def read_shot(path: Path, modality: Modality, size: tuple[int, int], detector: str | None) -> Shot:

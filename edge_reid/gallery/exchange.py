@@ -25,7 +25,7 @@ from edge_reid.errors import UserError
 from edge_reid.gallery.cipher import Cipher
 from edge_reid.gallery.file import damaged
 from edge_reid.gallery.index import is_unit
-from edge_reid.gallery.records import LATEST, checked_name
+from edge_reid.gallery.records import LATEST, stored_name
 from edge_reid.types import MODALITIES, Modality
 
 Time = Annotated[float, Field(ge=0, le=LATEST)]
@@ -168,7 +168,7 @@ class Exchange:
         connection.execute("UPDATE gallery SET next_person = ?", (number + 1,))
         name = None
         if person.name is not None:
-            plain = checked_name(person.name)
+            plain = stored_name(person.name)
             if plain in names:
                 raise ValueError(f"somebody is called {plain} already")
             names.add(plain)

@@ -14,7 +14,7 @@ from edge_reid.gallery.cipher import Cipher
 from edge_reid.gallery.file import damaged
 from edge_reid.gallery.index import is_unit
 from edge_reid.gallery.memory import Known, Look, Memory
-from edge_reid.gallery.records import checked_name
+from edge_reid.gallery.records import stored_name
 
 FEW = 1000
 """Prototypes that are fetched one by one; more are picked out of a pass over the whole table."""
@@ -71,7 +71,7 @@ class Loader:
     def _name(self, number: int, stored: bytes | None) -> str | None:
         if stored is None:
             return None
-        return checked_name(self.cipher.unseal(stored, f"people/{number}/name").decode())
+        return stored_name(self.cipher.unseal(stored, f"people/{number}/name").decode())
 
     def _read(self, connection: sqlite3.Connection, wanted: Set[int]) -> dict[int, tuple[Look, NDArray[np.float32]]]:
         if len(wanted) > FEW:

@@ -60,6 +60,11 @@ class Person:
     prototypes: dict[Modality, int]
     """How many of each modality; a modality without any is left out."""
 
+    @property
+    def called(self) -> str:
+        """Number and name."""
+        return str(self.number) if self.name is None else f"{self.number} ({self.name})"
+
 
 @dataclass(frozen=True)
 class PastSighting:
@@ -105,7 +110,19 @@ class Stats:
 
 
 def checked_name(name: str) -> str:
-    """A person's name without blanks around it.
+    """A person's new name without blanks around it.
+
+    Raises:
+        UserError: it is empty, too long, a number, or holds what cannot be printed on a line.
+    """
+    name = stored_name(name)
+    if name.isdecimal():
+        raise UserError(f"name {name!r}: would be taken for a person's number; add a letter to it")
+    return name
+
+
+def stored_name(name: str) -> str:
+    """A name that may be in a gallery: older ones have let numbers be names.
 
     Raises:
         UserError: it is empty, too long, or holds what cannot be printed on a line.

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from scripts import load
 
 from edge_reid.errors import UserError
+from edge_reid.gallery.base import Prototype
 from edge_reid.gallery.sqlite import SqliteGallery
 from edge_reid.types import MODALITIES, Modality
 
@@ -152,6 +154,39 @@ def test_what_cannot_work_is_refused(
 ) -> None:
     with pytest.raises(UserError, match=line):
         work(tmp_path / "people", videos["nobody"], **options)
+
+
+def test_who_is_not_taken_leaves_no_gallery(videos: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nobody was alone"):
+        work(tmp_path / "people", videos["nobody"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_camera_that_never_comes_is_told_long_before_time_is_up(tmp_path: Path) -> None:
+    began = time.monotonic()
+    with pytest.raises(UserError, match=r"--visible camera 9999: has given no picture in 5 s: does not open; check"):
+        work(tmp_path / "people", tmp_path, only="none", visible="9999", offline=False, seconds=600.0)
+    assert time.monotonic() - began < 60
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_each_camera_may_have_its_own_detector(videos: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="sonar"):
+        work(tmp_path / "people", videos["second"], thermal_detector="sonar")
+    work(tmp_path / "people", videos["second"], detector="sonar", visible_detector="motion", thermal_detector="hot")
+
+
+def test_a_lookalike_without_a_name_is_a_number(
+    videos: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    people = SqliteGallery(tmp_path / "people", space=MODEL[0], dimension=MODEL[1])
+    people.add(Prototype("visible", np.eye(3, dtype=np.float32)[1], 1.0, time.time()))
+    people.close()
+    sources = {"visible": str(videos["second"] / "visible.avi")}
+    chosen = enrol.Options(gallery=tmp_path / "people", name="Ada", crops=3, offline=True, **sources)
+    enrol.work(chosen, dict.fromkeys(MODALITIES, walkers.embed), SIZE, MODEL, walkers.networks().rule)
+    told = capsys.readouterr().out
+    assert "looks like person 1: cosine " in told and "; if they are one, forget one of them" in told
 
 
 @needs_real

@@ -172,6 +172,36 @@ def test_what_cannot_be_enrolled_makes_no_gallery(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def test_a_folder_stands_for_the_pictures_in_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "ada"
+    folder.mkdir()
+    for seed in (1, 2):
+        picture(folder / f"{seed}.png", seed)
+    (folder / "notes.txt").write_text("no picture")
+    call("enrol", tmp_path / "people", "Ada", "--visible", folder, picture(tmp_path / "v.png", 3))
+    assert "person 1 (Ada): 3 visible" in capsys.readouterr().out
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="empty: no pictures in this folder"):
+        call("enrol", tmp_path / "people", "Ada", "--visible", tmp_path / "empty")
+
+
+def test_a_number_is_no_name_and_an_old_one_gives_way_to_the_number(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (("rename", path, "Ada", "2"), ("enrol", path, "17", "--visible", picture(tmp_path / "v.png", 1))):
+        with pytest.raises(UserError, match="would be taken for a person's number; add a letter"):
+            call(*words)
+    call("export", path, tmp_path / "out.jsonl")
+    old = tmp_path / "old"
+    (tmp_path / "old.jsonl").write_text((tmp_path / "out.jsonl").read_text().replace('"Ada"', '"2"'))
+    call("import", old, tmp_path / "old.jsonl")
+    assert [person["name"] for person in answer(capsys, "list", old)] == ["2", None], "and it opens again"
+    call("forget", old, "2")
+    assert [person["number"] for person in answer(capsys, "list", old)] == [1]
+    call("rename", old, "2", "Ada")
+    assert answer(capsys, "show", old, "Ada")["number"] == 1
+
+
 def test_a_gallery_of_another_model_is_not_enrolled_into(path: Path, tmp_path: Path) -> None:
     fine = picture(tmp_path / "fine.png", 1)
     with pytest.raises(UserError, match=f"{path}: made with model 0123456789abcdef .32 numbers., this one is"):
