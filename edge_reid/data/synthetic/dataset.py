@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -145,8 +146,14 @@ def _run(jobs: list[_Job], workers: int) -> Iterator[tuple[int, dict[str, tuple[
     if workers <= 1:
         yield from map(_draw_identity, jobs)
         return
-    # spawn, not fork: OpenCV's threads do not survive a fork
-    with multiprocessing.get_context("spawn").Pool(workers, initializer=partial(cv2.setNumThreads, 1)) as pool:
+    # Ctrl-C is for the caller alone, who ends the workers: each of them would print a traceback
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        # spawn, not fork: OpenCV's threads do not survive a fork
+        pool = multiprocessing.get_context("spawn").Pool(workers, initializer=partial(cv2.setNumThreads, 1))
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    with pool:
         yield from pool.imap(_draw_identity, jobs, chunksize=8)
 
 
