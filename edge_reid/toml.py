@@ -29,12 +29,16 @@ def read_toml(path: Path, kind: type[Kind], *, missing: str, **given: Any) -> Ki
         given: fields that the file need not have.
 
     Raises:
-        UserError: it is missing, no TOML, or does not fit the model.
+        UserError: it is missing, not to be read, no TOML, or does not fit the model.
     """
     try:
         return TypeAdapter(kind).validate_python({**given, **tomllib.loads(path.read_text(encoding="utf-8"))})
-    except (OSError, UnicodeDecodeError) as error:
+    except FileNotFoundError as error:
         raise UserError(missing) from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); give a TOML file") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not TOML (not UTF-8 text); give a TOML file") from error
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: not TOML ({error}); mend that place") from error
     except ValidationError as error:

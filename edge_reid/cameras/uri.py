@@ -82,6 +82,7 @@ def _path(text: str, kind: Kind | None) -> SourceUri:
         target = re.sub(r"^//(?=.)", "", address.partition(":")[2])
         _check_target(kind, target, text)
     name = f"camera {target}" if kind == "v4l2" and _INDEX.fullmatch(target) else redact(target)
+    name = f"csi:{target}" if kind == "csi" else name
     return SourceUri(kind, name, target, read_options(options, kind, name))
 
 

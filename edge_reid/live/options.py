@@ -152,7 +152,18 @@ def parse(description: str | None, words: Sequence[str]) -> Options:
     options: Options = parse_words(
         Options, ["--help"] if helps else words, program="dual_camera.py", description=description, default=default
     )
+    _refuse_idle(options, words)
     return options
+
+
+def _refuse_idle(options: Options, words: Sequence[str]) -> None:
+    """Refuse what would do nothing for want of another option; the two may come from the file and the command line."""
+    needs = {"gallery_key": "gallery", "keep_crops": "gallery", "event_names": "events", "web_token": "web"}
+    for name, needed in needs.items():
+        # the page may be left out of what a file says; its token then has nothing to do, and rightly so
+        if getattr(options, name) and not getattr(options, needed) and f"--no-{needed}" not in words:
+            idle, other = (f"--{option.replace('_', '-')}" for option in (name, needed))
+            raise UserError(f"{idle} does nothing without {other}; give {other}, too")
 
 
 def read_options(path: Path) -> Options:
@@ -163,5 +174,7 @@ def read_options(path: Path) -> Options:
     """
     missing = f"--config {path}: no such file; see apps/service/edge-reid.toml for one"
     read = read_toml(path, Options, missing=missing, visible=_LATER, thermal=_LATER)
+    if read.config is not None:
+        raise UserError(f"{path}: config: a file cannot name another one; take that line out")
     later = {name: tyro.MISSING for name in ("visible", "thermal") if getattr(read, name) == _LATER}
     return replace(read, **later)

@@ -75,7 +75,7 @@ def opened(*uris: str, **environment: str) -> tuple[list[object], str]:
 @pytest.mark.skipif(cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER), reason="this OpenCV has GStreamer")
 @pytest.mark.parametrize("uri", ["gst:videotestsrc", "csi:0", "rtsp://camera/#backend=gstreamer"])
 def test_an_opencv_without_gstreamer_is_told_at_once(uri: str) -> None:
-    with pytest.raises(UserError, match=r"needs an OpenCV with GStreamer, .*JetPack's or Debian's"):
+    with pytest.raises(UserError, match=r"^(gst|csi|rtsp):.*needs an OpenCV with GStreamer, .*JetPack's or Debian's"):
         open_source(uri, "visible", offline=False)
 
 

@@ -49,6 +49,32 @@ def test_a_wrong_command_line_is_one_line_without_a_password(
     assert "hunter2" not in str(error.value) + "".join(capsys.readouterr())
 
 
+@pytest.mark.parametrize(
+    ("line", "needed"),
+    [
+        ("gallery_key = 'k'", "--gallery-key does nothing without --gallery;"),
+        ("keep_crops = true", "--keep-crops does nothing without --gallery;"),
+        ("event_names = true", "--event-names does nothing without --events;"),
+        ("web_token = 't'", "--web-token does nothing without --web;"),
+    ],
+)
+def test_what_would_do_nothing_alone_is_refused(line: str, needed: str, tmp_path: Path) -> None:
+    name, _, value = line.replace("'", "").replace("_", "-").partition(" = ")
+    words = ["--visible", "a", "--thermal", "b"]
+    with pytest.raises(UserError, match=f"^{needed}"):
+        parse(None, [*words, f"--{name}", *([] if value == "true" else [value])])
+    path = write(tmp_path, f"{line}\n")
+    with pytest.raises(UserError, match=f"^{needed}"):
+        parse(None, ["--config", str(path), *words])
+    parse(None, ["--config", str(path), *words, "--gallery", "g", "--events", "e", "--web"])
+
+
+def test_a_page_that_a_file_asks_for_may_be_left_out_with_its_token(tmp_path: Path) -> None:
+    path = write(tmp_path, 'visible = "a"\nthermal = "b"\nweb = true\nweb_token = "t"\n')
+    assert parse(None, ["--config", str(path)]).web
+    assert not parse(None, ["--config", str(path), "--no-web"]).web
+
+
 def test_help_shows_no_password_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path, 'visible = "rtsp://me:hunter2@camera/x"\n')
     with pytest.raises(SystemExit) as ended:
@@ -74,6 +100,7 @@ def test_help_shows_no_password_of_a_file(tmp_path: Path, capsys: pytest.Capture
         ("max_frames = 0", "--max-frames"),
         ("record_gigabytes = 0.01", "--record-gigabytes needs at least 0.1"),
         ("record_gigabytes = nan", "--record-gigabytes"),
+        ('config = "x"', "config: a file cannot name another one"),
     ],
 )
 def test_a_wrong_entry_is_one_line_that_names_it(text: str, message: str, tmp_path: Path) -> None:
@@ -86,6 +113,8 @@ def test_a_wrong_entry_is_one_line_that_names_it(text: str, message: str, tmp_pa
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
         read_options(tmp_path / "none.toml")
+    with pytest.raises(UserError, match=rf"^{tmp_path}: cannot be read \(Is a directory\); give a TOML file"):
+        read_options(tmp_path)
 
 
 def test_the_example_holds_options_only() -> None:
