@@ -118,9 +118,12 @@ class Loop:
         offset = self.pairing.offset
         reconnects = sum(source.health().reconnects for source in self.pairing.sources.values())
         parts = [f"{int(minutes):02d}:{seconds:04.1f}"]
-        parts += [f"{modality} {self.meter.rate(modality):.0f} fps" for modality in MODALITIES]
-        parts += [f"{late:.0f} ms"] if offset is None else [f"{late:.0f} ms", f"offset {1e3 * offset:.0f} ms"]
-        parts += [f"people {len(self.presence.people)}", f"reconnects {reconnects}"]
+        if not all(source.offline for source in self.pairing.sources.values()):
+            # of files that are read as fast as they can be worked they would say nothing of the cameras
+            parts += [f"{modality} {self.meter.rate(modality):.0f} fps" for modality in MODALITIES]
+            parts += [f"{late:.0f} ms"]
+        parts += [] if offset is None else [f"offset {1e3 * offset:.0f} ms"]
+        parts += [f"people {len(self.view.people)}", f"reconnects {reconnects}"]
         parts += [] if self.celsius is None else [f"{self.celsius:.0f} C"]
         return "   ".join(parts)
 

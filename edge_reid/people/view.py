@@ -59,3 +59,9 @@ class View:
     events: list[Event]
     milliseconds: dict[str, float]
     """Time of the stages detect, track, embed and match, both cameras together."""
+
+    @property
+    def people(self) -> set[int]:
+        """Numbers of those whom a camera sees now and somebody knows."""
+        seen = (sighting.person for sightings in self.sightings.values() for sighting in sightings)
+        return {person for person in seen if person is not None}
