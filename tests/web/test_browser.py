@@ -89,6 +89,7 @@ def test_the_link_opens_the_page_and_leaves_no_token_behind(page: Page) -> None:
         chromium.execute_script("return document.cookie + JSON.stringify({...localStorage, ...sessionStorage})") == "{}"
     )
     assert text(chromium, "present").splitlines()[:2] == ["3", "Anna Lindqvist"]
+    assert "visible · thermal · for 3\u00a0min" in text(chromium, "present"), "numbers of tracks are on no picture"
     assert "<b>Mallory</b>" in text(chromium, "people")
     log = [json.loads(entry["message"])["message"] for entry in chromium.get_log("performance")]
     requests = [entry["params"] for entry in log if entry["method"] == "Network.requestWillBeSent"]
@@ -282,3 +283,14 @@ def test_trouble_is_shown_and_the_page_comes_back_by_itself(chromium: webdriver.
     finally:
         server.close()
         chromium.get("about:blank")
+
+
+def test_who_is_here_is_here_in_the_list_of_people_too(page: Page) -> None:
+    chromium, _, _, _ = page
+
+    def seen(person: int) -> str:
+        rows = chromium.execute_script("return [...document.querySelectorAll('#people li')].map((it) => it.innerText)")
+        return next(row for row in rows if row.split()[0] == str(person))
+
+    assert until(lambda: "Here now" in seen(3) and "Here now" in seen(7)), "though last seen half an hour ago"
+    assert "Seen" in seen(1) and "Here now" not in seen(1)

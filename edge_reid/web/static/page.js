@@ -118,8 +118,8 @@ function showPresent(now) {
   fill($("present"), present, keyOf, make, (node, it) => {
     chip(node, it);
     slot(node, "name", labelOf(it));
-    const cameras = MODALITIES.filter((camera) => camera in it.tracks).map((camera) => `${camera} ${it.tracks[camera]}`);
-    slot(node, "where", `${cameras.join(" · ")} · for ${duration(now.time - it.since)}`);
+    const cameras = MODALITIES.filter((camera) => camera in it.tracks).map((camera) => `${camera} camera, track ${it.tracks[camera]}`);
+    slot(node, "where", `${MODALITIES.filter((camera) => camera in it.tracks).join(" · ")} · for ${duration(now.time - it.since)}`);
     const [naming, past] = node.querySelectorAll("button");
     put(naming, it.person === null ? "Enrol" : "Name");
     naming.setAttribute("aria-label", it.person === null ? `Enrol unknown, ${cameras.join(", ")}` : `Name person ${it.person}`);
@@ -139,7 +139,9 @@ function tellNews(now) {
     ...[...cameras].filter(([it, state]) => states.has(it) && states.get(it) !== state).map(([it, state]) => `${capital(it)} camera: ${state}.`),
   ];
   if (news.length) put($("news"), news.join(" "));
+  const changed = known.size !== here.size || [...known.keys()].some((person) => !here.has(person));
   here = known;
+  if (changed) refreshPeople(); // who is here is told there, too
   states = cameras;
 }
 
@@ -156,7 +158,7 @@ function showPeople({ total, found, people }) {
     chip(node, it);
     slot(node, "name", labelOf(it));
     const ago = Date.now() / 1000 - it.last_seen;
-    slot(node, "seen", ago < 10 ? "Seen now" : `Seen ${duration(ago)} ago`);
+    slot(node, "seen", here.has(it.person) ? "Here now" : `Seen ${duration(ago)} ago`);
     const looks = MODALITIES.map((modality) => `${it.prototypes[modality] ?? 0} ${modality}`).join(", ");
     slot(node, "kept", `${looks} views · ${it.expires === null ? "kept for good" : `kept for ${duration(it.expires - Date.now() / 1000)}`}`);
     for (const button of node.querySelectorAll("button")) {
