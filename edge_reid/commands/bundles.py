@@ -67,15 +67,17 @@ class Doctor:
     """Check this machine: libraries, engines, cameras, processor, GPU; and which engines of a bundle run here."""
 
     bundle: Positional[Path | None] = None
-    """A bundle whose engines are opened and compared with its FP32 graphs; exit code 1 if one of them is no good."""
+    """A bundle, or `reference`, whose engines are opened and compared with its FP32 graphs; exit code 1 if one of them
+    is no good."""
     json: bool = False
     """Print one JSON document."""
 
     def run(self) -> None:
         """Print one line per check."""
         from edge_reid.doctor import doctor
+        from edge_reid.reference import bundle_folder
 
-        checks = doctor(self.bundle)
+        checks = doctor(self.bundle and bundle_folder(self.bundle))
         if self.json:
             print(json.dumps([check.as_json() for check in checks]))
         else:

@@ -67,7 +67,7 @@ class Show(OnFile):
             return
         _print_people([person])
         rows = [(sighting.camera, _moment(sighting.began), _moment(sighting.ended)) for sighting in sightings]
-        print_table(("camera", "from", "to"), rows)
+        print_table(("camera", "from", "to"), rows, title=_zone())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,7 @@ class Stats(OnFile):
             print(json.dumps(stats))
             return
         flat = stats | {f"prototypes {modality}": count for modality, count in stats.pop("prototypes").items()}
-        flat |= {f"keep {what} (seconds)": value for what, value in stats.pop("keep").items() if what != "prototypes"}
+        flat |= {f"keep {what}": _span(value) for what, value in stats.pop("keep").items() if what != "prototypes"}
         rows = [(what, str(value)) for what, value in flat.items() if not isinstance(value, dict)]
         print_table(("", str(self.file)), rows)
 
@@ -110,7 +110,7 @@ class Audit(OnFile):
             (_moment(access.time), access.actor, access.action, str(access.person or ""), str(access.count))
             for access in accesses
         ]
-        print_table(("time", "who", "did", "person", "count"), rows)
+        print_table(("time", "who", "did", "person", "count"), rows, title=_zone())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +146,19 @@ def _print_people(people: Sequence[Person]) -> None:
         )
         for person in people
     ]  # fmt: skip
-    print_table(("person", "name", "first seen", "last seen", "forgotten", "visible", "thermal"), rows)
+    print_table(("person", "name", "first seen", "last seen", "forgotten", "visible", "thermal"), rows, title=_zone())
+
+
+def _span(seconds: float | None) -> str:
+    from edge_reid.gallery.records import DAY
+
+    if seconds is None:
+        return "for ever"
+    return f"{seconds / 3600:g} hours" if seconds < 2 * DAY else f"{seconds / DAY:g} days"
+
+
+def _zone() -> str:
+    return time.strftime("times of this machine's zone, now %Z, UTC%z")
 
 
 def _moment(seconds: float) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
 
+from edge_reid.errors import UserError
 from edge_reid.progress import print_table, progress
 
 if TYPE_CHECKING:
@@ -44,6 +45,11 @@ class CalibrateMatching:
 
     def run(self) -> None:
         """Measure, write the manifest, and print what the thresholds do."""
+        if self.bundle == Path("reference"):
+            raise UserError(
+                "reference: is part of the installed package, and the rule is written into the bundle; make one of "
+                "your own with `edge-reid export reference --out FOLDER`"
+            )
         from edge_reid.bundle import Bundle
         from edge_reid.data.sets import DataOptions
         from edge_reid.engines.choice import choice_path

@@ -19,6 +19,11 @@ def bundle_path() -> Path:
     return _existing(_FOLDER / "bundle")
 
 
+def bundle_folder(path: Path) -> Path:
+    """The bundle that a command means: a folder, or the project's own for the word `reference`."""
+    return bundle_path() if path == Path("reference") else path
+
+
 def _existing(path: Path) -> Path:
     if not path.exists():
         raise UserError(f"{path}: this installation carries no reference model; build it with `make reference`")

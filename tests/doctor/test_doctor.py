@@ -92,6 +92,12 @@ def test_the_engines_of_a_bundle_are_opened_and_compared(compiled_bundle: Path) 
 
 
 @pytest.mark.skipif(installed_version("tensorrt") is not None, reason="TensorRT is installed")
+def test_the_carried_bundle_has_a_name_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["doctor", "reference", "--json"])
+    names = [check["name"] for check in json.loads(capsys.readouterr().out)]
+    assert "onnxruntime int8" in names and "reference model" not in names
+
+
 def test_graphs_for_an_engine_that_is_not_here_are_absent(tiny_bundle: Path) -> None:
     checks = {check.name: check for check in engines(Bundle.open(tiny_bundle))}
     assert checks["tensorrt int8"].state == "absent"

@@ -111,3 +111,8 @@ def test_an_engine_that_a_bundle_has_not_is_refused(bundle: Path, many_data: Pat
     data = DataOptions().open(many_data)
     with pytest.raises(UserError, match="backend 'abacus' does not exist"):
         calibrate_bundle(Bundle.open(bundle), data, Aim(), engine="abacus")
+
+
+def test_the_carried_bundle_is_not_written_into() -> None:
+    with pytest.raises(UserError, match=r"reference: is part of the installed package, .* `edge-reid export reference"):
+        tyro.cli(CalibrateMatching, args=["reference", "--data", "people"]).run()

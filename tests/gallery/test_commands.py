@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 import subprocess
 import sys
@@ -53,6 +54,7 @@ def test_people_are_listed(path: Path, capsys: pytest.CaptureFixture[str]) -> No
     call("list", path)
     printed = capsys.readouterr().out
     assert "Ada" in printed and "forgotten" in printed
+    assert re.match(r"times of this machine's zone, now \S+, UTC[+-]\d{4}\n", printed)
 
 
 @pytest.mark.parametrize("who", ["1", "Ada"])
@@ -116,7 +118,8 @@ def test_stats_and_audit_are_told(path: Path, capsys: pytest.CaptureFixture[str]
     assert rows[1]["person"] == 1 and rows[1]["actor"].startswith("edge-reid gallery, ")
     call("stats", path)
     call("audit", path)
-    assert "keep named (seconds)" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert re.search(r"keep anonymous +24 hours\n", printed) and re.search(r"keep named +30 days\n", printed)
 
 
 def test_what_only_looks_makes_no_file(tmp_path: Path) -> None:
