@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import fields
 from pathlib import Path
 
@@ -120,6 +121,12 @@ def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
 def test_the_example_holds_options_only() -> None:
     assert read_options(ROOT / "apps" / "service" / "edge-reid.toml").config is None
     assert {field.name for field in fields(Options)} >= {"visible", "thermal", "gallery", "web"}
+
+
+def test_what_the_example_leaves_out_can_be_taken_in(tmp_path: Path) -> None:
+    text = (ROOT / "apps" / "service" / "edge-reid.toml").read_text()
+    options = read_options(write(tmp_path, re.sub(r"^#(?=\w+ = )", "", text, flags=re.MULTILINE)))
+    assert all((options.bundle, options.homography, options.web_token, options.webhook, options.record))
 
 
 VALUES: list[object] = [
