@@ -115,7 +115,7 @@ def test_the_live_picture_moves_and_can_be_paused(page: Page) -> None:
 
 def test_someone_is_enrolled_found_and_forgotten_by_keyboard_alone(page: Page) -> None:
     chromium, _, _, desk = page
-    tab_to(chromium, "Enrol unknown, visible 15, thermal 11")
+    tab_to(chromium, "Enrol unknown, track 15 in visible, track 11 in thermal")
     press(chromium, Keys.ENTER)
     assert until(lambda: focused(chromium) == "Name")
     press(chromium, "Zoë Ångström", Keys.ENTER)

@@ -118,7 +118,7 @@ function showPresent(now) {
   fill($("present"), present, keyOf, make, (node, it) => {
     chip(node, it);
     slot(node, "name", labelOf(it));
-    const cameras = MODALITIES.filter((camera) => camera in it.tracks).map((camera) => `${camera} camera, track ${it.tracks[camera]}`);
+    const cameras = MODALITIES.filter((camera) => camera in it.tracks).map((camera) => `track ${it.tracks[camera]} in ${camera}`);
     slot(node, "where", `${MODALITIES.filter((camera) => camera in it.tracks).join(" · ")} · for ${duration(now.time - it.since)}`);
     const [naming, past] = node.querySelectorAll("button");
     put(naming, it.person === null ? "Enrol" : "Name");
