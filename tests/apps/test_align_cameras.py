@@ -130,6 +130,7 @@ def test_points_of_pictures_of_another_size_are_scaled(scene: Path, tmp_path: Pa
     rows = [{"visible": list(a / 2), "thermal": list(b / 2)} for a, b in zip(corners, mapped, strict=True)]
     write_pairs(tmp_path / "p.json", (240, 320), rows)
     run(scene, tmp_path / "h.json", pairs=tmp_path / "p.json")
+    run(scene, tmp_path / "h.json", pairs=tmp_path / "p.json")  # an older one is replaced
     found = GroundPlane.read(tmp_path / "h.json")
     assert found.sizes == dict.fromkeys(MODALITIES, (480, 640))
     np.testing.assert_allclose(found.across(corners, "visible")[0], mapped, atol=0.01)
