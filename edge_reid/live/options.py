@@ -114,8 +114,6 @@ class Options:
             raise UserError(f"--record-gigabytes needs at least {LEAST_GIGABYTES}")
         if not 0 < self.forget_after_hours <= MOST_HOURS:
             raise UserError(f"--forget-after-hours needs more than 0 and at most {MOST_HOURS}")
-        if self.fleet is not None and (self.gallery is None or is_address(self.gallery)):
-            raise UserError("--fleet: what the fleet is told waits in the gallery's file; give --gallery FILE, too")
         days = self.forget_named_after_days
         if days != "never" and not 0 < days <= MOST_HOURS / 24:
             raise UserError(f"--forget-named-after-days needs never, or more than 0 and at most {MOST_HOURS // 24}")
@@ -158,7 +156,12 @@ def parse(description: str | None, words: Sequence[str]) -> Options:
 
 def _refuse_idle(options: Options, words: Sequence[str]) -> None:
     """Refuse what would do nothing for want of another option; the two may come from the file and the command line."""
-    needs = {"gallery_key": "gallery", "keep_crops": "gallery", "event_names": "events", "web_token": "web"}
+    needs = {
+        "gallery_key": "gallery", "keep_crops": "gallery", "fleet": "gallery", "event_names": "events",
+        "web_token": "web",
+    }  # fmt: skip
+    if options.fleet and options.gallery and is_address(options.gallery):
+        raise UserError("--gallery and --fleet are both a fleet; give --gallery FILE, or leave --fleet out")
     for name, needed in needs.items():
         # the page may be left out of what a file says; its token then has nothing to do, and rightly so
         if getattr(options, name) and not getattr(options, needed) and f"--no-{needed}" not in words:

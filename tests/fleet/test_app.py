@@ -14,7 +14,7 @@ from edge_reid.errors import UserError
 from edge_reid.fleet.schema import add_space
 from edge_reid.gallery.sqlite import SqliteGallery
 from edge_reid.live import check
-from edge_reid.live.options import Options
+from edge_reid.live.options import Options, parse
 from edge_reid.live.run import work
 
 
@@ -64,9 +64,13 @@ def test_a_check_logs_in_and_leaves_nothing(
     assert not (tmp_path / "people.gallery").exists()
 
 
-@pytest.mark.parametrize("gallery", [None, "postgresql://db/f"])
-def test_a_fleet_needs_a_file(gallery: str | None) -> None:
-    with pytest.raises(
-        UserError, match=r"^--fleet: what the fleet is told waits in the gallery's file; give --gallery"
-    ):
-        Options(visible="a", thermal="b", gallery=gallery, fleet="postgresql://db/f")
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--fleet", "postgresql://db/f"], "^--fleet does nothing without --gallery; give --gallery, too"),
+        (["--fleet", "postgresql://db/f", "--gallery", "postgresql://db/g"], "^--gallery and --fleet are both a fleet"),
+    ],
+)
+def test_a_fleet_needs_a_file(words: list[str], told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        parse(None, ["--visible", "a", "--thermal", "b", *words])
