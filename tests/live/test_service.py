@@ -84,7 +84,7 @@ def test_the_example_holds_options_and_the_unit_runs_it() -> None:
     assert (ROOT / app.removeprefix("/opt/edge-reid/")).is_file()
     assert words == ["--config", "/etc/edge-reid/edge-reid.toml"]
     (state,) = settings("WorkingDirectory")
-    for path in (options.gallery, options.events):
+    for path in (options.memory()[0], options.events):
         assert path is not None
         assert path.is_relative_to(state), "the only place that the service may write"
 
