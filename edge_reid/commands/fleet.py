@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -93,6 +94,8 @@ class FleetSearch(OnFleet):
     """Sightings at most, the last first."""
     exact: bool = False
     """Compare with every prototype instead of asking the index."""
+    replica: str | None = None
+    """Address of a read-only copy that is to do the searching; the audit stays with the first address."""
     json: bool = False
     """Print one JSON document; times are seconds since 1970."""
 
@@ -107,7 +110,7 @@ class FleetSearch(OnFleet):
             raise UserError("search: for whom? give a person, or pictures with --visible or --thermal")
         bundle = Bundle.open(self.bundle or bundle_path())
         filters = Filters(self.site, self.device, _seconds("--since", self.since), _seconds("--until", self.until))
-        with self.connected() as connection:
+        with self.connected() as primary, self._searching(primary) as connection:
             space = space_of(connection, bundle)
             same = [] if self.who is None else fleet.same_people(connection, fleet.find(connection, self.who))
             seen = self._pictures(bundle) if self.who is None else _looks(connection, same, space[0])
@@ -117,7 +120,7 @@ class FleetSearch(OnFleet):
             )  # fmt: skip
             known = fleet.describe(connection, same)
             where = fleet.whereabouts(connection, same or [one.known.person for one in alike], self.most)
-            fleet.note(connection, same[0] if same else None, "search", self.who, len(alike))
+            fleet.note(primary, same[0] if same else None, "search", self.who, len(alike))
         if self.json:
             print(json.dumps({
                 "same": [asdict(one) for one in known], "alike": [asdict(one) for one in alike],
@@ -137,6 +140,11 @@ class FleetSearch(OnFleet):
         print_table(("looks like", "device", "name", "last seen", "cosine", "by the rule"), alike_rows)
         seen_rows = [(str(one.person), one.device, one.camera, moment(one.began), moment(one.ended)) for one in where]
         print_table(("was there", "device", "camera", "from", "to"), seen_rows)
+
+    def _searching(self, primary: Connection[Any]) -> AbstractContextManager[Connection[Any]]:
+        from edge_reid.fleet.address import Address, connected
+
+        return nullcontext(primary) if self.replica is None else connected(Address.read(self.replica))
 
     def _pictures(self, bundle: Bundle) -> Looks:
         from edge_reid.gallery.enrolment import open_embed, read_shot, single_prototypes

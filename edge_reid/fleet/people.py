@@ -13,15 +13,12 @@ from psycopg import Connection
 from edge_reid.errors import UserError
 from edge_reid.fleet import statements as sql
 from edge_reid.fleet.records import Filters, FleetPerson, Whereabouts
-from edge_reid.fleet.search import nearest
+from edge_reid.fleet.search import LOOKS, nearest
 from edge_reid.matching_rule import MatchingRule
 from edge_reid.types import MODALITIES, Modality
 
 Looks = dict[Modality, NDArray[np.float32]]
 """Unit vectors `(n, D)` of one person by modality."""
-
-OVERSAMPLING = 8
-"""Prototypes looked at for each person asked for: so many one of them may have."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +133,7 @@ def lookalikes(
         for other in MODALITIES:
             asked = 0.0 if rule is None else (rule.within[modality] if other == modality else rule.across).accept
             for vector in vectors:
-                amount = OVERSAMPLING * (most + len(without))
+                amount = LOOKS * (most + len(without))
                 for hit in nearest(connection, space, vector, other, most=amount, filters=filters, exact=exact):
                     best[hit.person] = max(best.get(hit.person, (-2.0, 0.0)), (hit.score - asked, hit.score))
     ranked = sorted((one for one in best if one not in without), key=lambda one: (-best[one][0], one))[:most]

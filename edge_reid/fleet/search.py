@@ -25,6 +25,9 @@ EFFORT = 200
 MOST_EFFORT = 1000
 """pgvector's bound."""
 
+LOOKS = 8
+"""Prototypes to look at for each person asked for: so many of one modality one of them may have."""
+
 ROUNDING = 1e-6
 """Between cosines of the same two vectors."""
 

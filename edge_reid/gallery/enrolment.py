@@ -25,6 +25,7 @@ from edge_reid.gallery.sqlite import SqliteGallery
 from edge_reid.people.appearance import MOST_REMEMBERED
 from edge_reid.people.boxes import Boxes
 from edge_reid.people.detection import load_detector
+from edge_reid.people.motion import DOUBTFUL
 from edge_reid.people.tracking import STRONG
 from edge_reid.preprocess import read_image, resize
 from edge_reid.types import MODALITIES, Embed, Modality
@@ -103,7 +104,8 @@ def read_shot(path: Path, modality: Modality, size: tuple[int, int], detector: s
     if detector == "motion":
         raise UserError("--detector motion: sees nothing in a single picture; choose another")
     found = load_detector(detector, modality).detect(picture)
-    boxes = found.boxes[found.scores >= STRONG]
+    # what is warm in a single picture is doubtful to `hot`, for nothing has moved yet; here one of it is a person
+    boxes = found.boxes[found.scores >= (DOUBTFUL if detector.startswith("hot") else STRONG)]
     if len(boxes) != 1:
         raise UserError(
             f"{path}: shows {len(boxes)} people to {detector}; give pictures of one person, or cut them out yourself "

@@ -18,15 +18,12 @@ from edge_reid.fleet import statements as sql
 from edge_reid.fleet.address import Address, connect, telling
 from edge_reid.fleet.push import push, register
 from edge_reid.fleet.records import Filters, FleetPerson
-from edge_reid.fleet.search import nearest
+from edge_reid.fleet.search import LOOKS, nearest
 from edge_reid.gallery.base import Candidate, Prototype
 from edge_reid.gallery.changes import Changes, KnownPerson, KnownPrototype
 from edge_reid.gallery.exchange import new_prototype
 from edge_reid.gallery.records import Keep, check_prototype
 from edge_reid.types import Modality
-
-LOOKS = 8
-"""Prototypes looked at for each person asked for: so many one of them may have."""
 
 
 class PostgresGallery:

@@ -104,6 +104,10 @@ def test_from_nothing_to_where_somebody_was(desk: Desk, pictures: list[Path], mo
         ("visible", 1.7e9, 1.7e9 + 60)
     }
     assert "gate-1" in desk("search", "--visible", str(pictures[0]))
+    copy = f"{desk.fleet.url('postgres')}&options=-cdefault_transaction_read_only%3Don"
+    assert json.loads(desk("search", "--visible", str(pictures[0]), "--replica", copy, "--json")) == found
+    assert main(["fleet", "search", copy, "--visible", str(pictures[0])]) == 2, "no search without its line of audit"
+    desk.capsys.readouterr()
     assert "too few" in desk("recall")
     assert json.loads(desk("recall", "--json")) == {"visible": None, "thermal": None}
 
@@ -118,7 +122,7 @@ def test_from_nothing_to_where_somebody_was(desk: Desk, pictures: list[Path], mo
     assert [one["to_forget"] for one in json.loads(desk("status", "--json"))["galleries"]] == [1, 1]
     assert desk("expire") == "expired: 0 people, 1 sightings of others\n", "those of 2023, of Bea, whose name is kept"
     actions = [action for (action,) in desk.fleet.rows("SELECT action FROM audit ORDER BY id")]
-    assert actions[:7] == ["search", "search", "merge", "search", "part", "merge", "forget"]
+    assert actions[:8] == ["search", "search", "search", "merge", "search", "part", "merge", "forget"]
 
 
 def test_a_gallery_is_sent_by_hand_and_what_is_forgotten_comes_back(desk: Desk, pictures: list[Path]) -> None:

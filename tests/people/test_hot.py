@@ -8,6 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_reid.data.synthetic.scene import Screenplay, write_scene
+from edge_reid.errors import UserError
+from edge_reid.gallery.enrolment import read_shot
 from edge_reid.people.boxes import intersection_over_union
 from edge_reid.people.detection import load_detector
 from edge_reid.people.hot import LEARNING_FRAMES, HotDetector, warm_pixels
@@ -75,6 +77,18 @@ def test_a_radiator_is_part_of_the_place_after_a_while_and_a_person_beside_it_is
         found = detector.detect(shot(rng, radiator))
     assert len(found.boxes) == 0
     assert is_seen(detector, shot(rng, radiator, person), person) > STRONG
+
+
+def test_one_warm_person_in_a_single_picture_can_be_enrolled_and_two_cannot(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    person = shot(rng, (100, 60, 140, 180))
+    cv2.imwrite(str(one := tmp_path / "one.png"), person)
+    cut = read_shot(one, "thermal", (256, 128), "hot").crop
+    assert cut.shape == (256, 128)
+    assert abs(float(np.median(cut)) - float(np.median(person[60:180, 100:140]))) < 10, "warm from edge to edge"
+    cv2.imwrite(str(two := tmp_path / "two.png"), shot(rng, (100, 60, 140, 180), (200, 60, 240, 180)))
+    with pytest.raises(UserError, match="shows 2 people to hot"):
+        read_shot(two, "thermal", (256, 128), "hot")
 
 
 def test_what_is_cooler_than_its_surroundings_is_nobody() -> None:
