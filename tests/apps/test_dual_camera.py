@@ -229,4 +229,5 @@ def test_real_visible_and_thermal_pairs_are_a_source_and_people_are_found_in_bot
 
 @pytest.mark.parametrize("words", calls_of_script("dual_camera.py"), ids=" ".join)
 def test_every_call_of_the_app_in_the_readme_and_the_demo_is_understood(words: list[str]) -> None:
-    assert parse(None, words).visible.endswith("visible.avi")
+    options = parse(None, words)
+    assert options.visible.endswith("visible.avi") or options.fleet

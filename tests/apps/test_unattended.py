@@ -181,8 +181,8 @@ def test_killed_at_any_moment_nothing_committed_is_lost(videos: Path, tmp_path: 
 
 def test_a_check_says_what_a_run_would_do_and_leaves_nothing(videos: Path, tmp_path: Path) -> None:
     options = Options(
-        visible=str(videos / "visible.avi"), thermal=str(videos / "thermal.avi"), gallery=tmp_path / "people.sqlite",
-        events=tmp_path / "events.jsonl", web=True, web_address=f"127.0.0.1:{free_port()}",
+        visible=str(videos / "visible.avi"), thermal=str(videos / "thermal.avi"),
+        gallery=str(tmp_path / "people.gallery"), events=tmp_path / "events.jsonl", web=True, web_address=f"127.0.0.1:{free_port()}",
         detector="motion?every=2", check=True,
     )  # fmt: skip
     lines = check(options)
@@ -209,11 +209,11 @@ def test_a_check_says_what_a_run_would_do_and_leaves_nothing(videos: Path, tmp_p
         ({"mqtt": "tcp://x", "events": Path("e.jsonl")}, "mqtt"),
         ({"record": Path("out.txt")}, "out.txt"),
         ({"record_gigabytes": 1.0}, "give --record FILE"),
-        ({"gallery": Path("/proc/people.sqlite")}, "--gallery"),
+        ({"gallery": "/proc/people.gallery"}, "--gallery"),
         ({"engine": "tensorrt"}, "tensorrt"),
         ({"tracks": ROOT / "docs"}, "--tracks"),
         ({"events": ROOT / "docs"}, "is a folder"),
-        ({"gallery": Path("g.sqlite"), "gallery_key": Path("nowhere.key")}, "nowhere.key"),
+        ({"gallery": "g.gallery", "gallery_key": Path("nowhere.key")}, "nowhere.key"),
         ({"web": True, "web_token": Path("nowhere.token")}, "nowhere.token"),
     ],
     ids=str,
