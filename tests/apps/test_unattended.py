@@ -182,8 +182,8 @@ def test_killed_at_any_moment_nothing_committed_is_lost(videos: Path, tmp_path: 
 def test_a_check_says_what_a_run_would_do_and_leaves_nothing(videos: Path, tmp_path: Path) -> None:
     options = Options(
         visible=str(videos / "visible.avi"), thermal=str(videos / "thermal.avi"),
-        gallery=str(tmp_path / "people.gallery"), events=tmp_path / "events.jsonl", web=True, web_address=f"127.0.0.1:{free_port()}",
-        detector="motion?every=2", check=True,
+        gallery=str(tmp_path / "people.gallery"), events=tmp_path / "events.jsonl",
+        web=True, web_address=f"127.0.0.1:{free_port()}", detector="motion?every=2", check=True,
     )  # fmt: skip
     lines = check(options)
     assert lines == check(options), "a look takes nothing: the page's port is free again"
