@@ -179,15 +179,14 @@ class LiveGallery:
     def forget(self, person: int) -> None:
         """Leave nothing of a person: at once in memory, and in the file when `flush` has returned.
 
-        Raises:
-            KeyError: nobody has this number.
+        Raises KeyError where nobody has this number.
         """
         with self._lock:
             self._known(person)
             self._changed.add(person)
-            count = self._memory.forget(person, self._store.ticket)
-            written = [sql.delete_person(person), sql.note_forgotten(person), self._access("forget", person, count)]
-            self._store.write(*written, sql.mark_deleted(), wipe=True)
+            access = self._access("forget", person, self._memory.forget(person, self._store.ticket))
+            written = (sql.delete_person(person), sql.note_forgotten(person), access, sql.mark_deleted())
+            self._store.write(*written, wipe=True)
 
     def expire(self, now: float) -> list[int]:
         """Forget whose time has come, and what of history and audit is too old; returns the people.
