@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,20 +35,6 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_same_numbers_give_the_same_bytes_with_any_number_of_workers(written: Path, tmp_path: Path) -> None:
     write_dataset(tmp_path / "again", SMALL, workers=2)
     assert contents(tmp_path / "again") == contents(written)
-
-
-def test_whoever_interrupts_the_workers_reads_no_tracebacks(tmp_path: Path) -> None:
-    words = ["synth", tmp_path / "people", "--identities", 2000, "--workers", 2]
-    running = subprocess.Popen(
-        [sys.executable, "-m", "edge_reid.cli", *map(str, words)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
-    while not list(tmp_path.rglob("*.jpg")) and running.poll() is None:
-        time.sleep(0.05)
-    os.killpg(running.pid, signal.SIGINT)  # as a terminal does, to the workers, too
-    assert running.communicate(timeout=60) == ("", "")
-    assert running.returncode == 130
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_another_camera_seed_shows_the_same_people_in_other_pictures(written: Path, tmp_path: Path) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import multiprocessing
-import signal
-from collections.abc import Callable, Generator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -116,12 +114,11 @@ def write_dataset(
         ]
         values: dict[str, list[int]] = {}
         names: dict[str, int] = {}
-        with contextlib.closing(_run(jobs, workers)) as drawn:  # before the folder goes, nobody may write into it
-            for done, (identity, attributes) in enumerate(drawn, start=1):
-                names = {name: number for name, (_, number) in attributes.items()}
-                values[str(identity)] = [value for value, _ in attributes.values()]
-                if progress:
-                    progress(done, len(jobs))
+        for done, (identity, attributes) in enumerate(_run(jobs, workers), start=1):
+            names = {name: number for name, (_, number) in attributes.items()}
+            values[str(identity)] = [value for value, _ in attributes.values()]
+            if progress:
+                progress(done, len(jobs))
         described = {"names": list(names), "sizes": list(names.values()), "values": values}
         (root / "attributes.json").write_text(json.dumps(described))
         about = {
@@ -144,24 +141,13 @@ def _meets(fleet: list[Camera], seed: int, identity: int) -> tuple[Camera, ...]:
     return tuple(chosen)
 
 
-def _run(jobs: list[_Job], workers: int) -> Generator[tuple[int, dict[str, tuple[int, int]]], None, None]:
+def _run(jobs: list[_Job], workers: int) -> Iterator[tuple[int, dict[str, tuple[int, int]]]]:
     if workers <= 1:
         yield from map(_draw_identity, jobs)
         return
     # spawn, not fork: OpenCV's threads do not survive a fork
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        # Ctrl-C is for the caller alone, who ends the workers: each of them would print a traceback
-        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
-            drawn = pool.map(_draw_identity, jobs, chunksize=2)  # those begun are finished after Ctrl-C
-        finally:
-            signal.signal(signal.SIGINT, handler)
-        try:
-            yield from drawn
-        finally:
-            # not terminated: a worker that dies with a lock in its hand leaves the others waiting for it
-            pool.shutdown(cancel_futures=True)
+    with multiprocessing.get_context("spawn").Pool(workers, initializer=partial(cv2.setNumThreads, 1)) as pool:
+        yield from pool.imap(_draw_identity, jobs, chunksize=8)
 
 
 def _draw_identity(job: _Job) -> tuple[int, dict[str, tuple[int, int]]]:
